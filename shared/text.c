@@ -1,0 +1,68 @@
+/* text.c: the few questions about a span of bytes that need more than a line: numbers and UTF-8.
+ * Called by parsers and validators; pure. */
+#include "config.h"
+#include "shared/text.h"
+
+bool text_parse_u64(struct text digits, uint64_t *value_out)
+{
+	uint64_t value = 0;
+
+	if (digits.length == 0 || digits.length > 20)
+		return false;
+	for (size_t i = 0; i < digits.length; i++) {
+		unsigned digit = (unsigned char)digits.bytes[i] - (unsigned)'0';
+
+		if (digit > 9 || value > (UINT64_MAX - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	*value_out = value;
+	return true;
+}
+
+/* Length of the well-formed sequence at `s` (Unicode table 3-7), 0 when there is none. */
+static size_t sequence_length(const unsigned char *s, size_t left)
+{
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xC2 || s[0] > 0xF4)
+		return 0;
+
+	size_t length = s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+
+	if (left < length)
+		return 0;
+
+	unsigned char low = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
+	unsigned char high = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
+
+	if (s[1] < low || s[1] > high)
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if ((s[i] & 0xC0) != 0x80)
+			return 0;
+	return length;
+}
+
+bool text_is_utf8(struct text t)
+{
+	const unsigned char *s = (const unsigned char *)t.bytes;
+
+	for (size_t at = 0; at < t.length;) {
+		size_t step = sequence_length(s + at, t.length - at);
+
+		if (step == 0)
+			return false;
+		at += step;
+	}
+	return true;
+}
+
+size_t text_code_points(struct text t)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < t.length; i++)
+		count += ((unsigned char)t.bytes[i] & 0xC0) != 0x80;
+	return count;
+}

@@ -1,0 +1,12 @@
+/* probe.h: the database part of the preflight, blocking, for `renovationd-worker --check` only: connect, authenticate, server version, schema,
+ * write probe, connection budget. */
+#ifndef RENOVATIOND_WORKER_DB_PROBE_H
+#define RENOVATIOND_WORKER_DB_PROBE_H
+
+#include "shared/options.h"
+#include "shared/report.h"
+
+/* Adds its rows to the report (database, migrations, connections). In development and test pending migrations are applied. */
+void db_probe(const struct options *options, struct report *report);
+
+#endif

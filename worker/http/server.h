@@ -1,0 +1,43 @@
+/* server.h: the HTTP side of a worker: takes connections from the listener, reads requests, calls handlers. Opened by worker/main.c with
+ * everything it needs; ignorant of the product. */
+#ifndef RENOVATIOND_WORKER_HTTP_SERVER_H
+#define RENOVATIOND_WORKER_HTTP_SERVER_H
+
+#include <event2/event.h>
+
+#include "shared/options.h"
+#include "shared/scoreboard.h"
+#include "worker/http/router.h"
+
+/* Finds out who asks, by the route's `auth`; calls `done` exactly once, perhaps at once. With ERROR_NONE rq->owner is set as the route
+ * wants; any other error is answered as a problem by the server. */
+typedef void(authenticated_fn)(struct request *rq, enum error e, const char *detail);
+typedef void(authenticate_fn)(struct request *rq, authenticated_fn *done);
+
+struct http_options {
+	struct event_base *base;      /* borrowed */
+	int listener;                 /* borrowed; non-blocking, shared with other workers */
+	const struct options *limits; /* the http_* options; borrowed, may change on reload */
+	struct scoreboard *board;     /* borrowed: for balance and counters */
+	int slot;                     /* ours */
+	const struct route *routes;   /* borrowed */
+	size_t route_count;
+	authenticate_fn *authenticate;
+	void *context; /* request_context */
+};
+
+struct http_server;
+
+MUST_CHECK enum error http_open(const struct http_options *options, struct http_server **server_out);
+/* Begins to accept; before it the server only exists. */
+void http_start(struct http_server *server);
+/* Stops accepting (event deleted before the descriptor is closed by its owner); takes what is queued once more when `accept_rest`. */
+void http_stop_accepting(struct http_server *server, bool accept_rest);
+/* From now on answers carry Connection: close; idle connections are closed when `close_idle` (a stop) or stay until they time out (a reload).
+ * `done` is called once, when no connection is left. */
+void http_drain(struct http_server *server, bool close_idle, void (*done)(void *arg), void *arg);
+/* Cuts what is left (SO_LINGER 0), returns how many. */
+int http_cut(struct http_server *server);
+void http_close(struct http_server **server);
+
+#endif
