@@ -51,7 +51,8 @@ bool options_set(struct options *o, enum option_id id, struct text value, const 
 void options_write_value(const struct options *o, enum option_id id, struct buffer *out);
 int option_find(struct text name); /* option_id, or -1 */
 
-/* All values into a sealed memfd (close-on-exec), and back from it. Errors: ERROR_SYSTEM, ERROR_PROTOCOL. */
+/* All values into a sealed memfd (close-on-exec), and back from it; options_load begins with options_init and leaves nothing to free when it
+ * fails. Errors: ERROR_SYSTEM, ERROR_PROTOCOL. */
 MUST_CHECK enum error options_store(const struct options *o, int *fd_out);
 MUST_CHECK enum error options_load(struct options *o, int fd);
 

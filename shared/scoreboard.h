@@ -101,6 +101,7 @@ struct scoreboard {
 	_Atomic uint32_t
 		gemini_state; /* result of preflight or last call: 0 unknown, 1 good, 2 failing, 3 credentials refused */
 	_Atomic uint32_t lost;              /* acknowledged work lost at stop (exit 74) */
+	_Atomic uint32_t retirements;       /* odd while `retired` and a slot are changed together; supervisor */
 	struct scoreboard_counters retired; /* counters of workers that are gone; supervisor */
 	struct scoreboard_breaker breakers[BREAKERS_MAX];
 	struct scoreboard_slot slots[SLOTS_MAX];
