@@ -11,6 +11,8 @@
 #include "shared/text.h"
 #include "shared/uuid.h"
 
+#define RING_EVENT_MAX 32768u /* longest event in bytes; two always fit */
+
 struct rings; /* the mapped area */
 struct ring;  /* one ring, in shared memory */
 
@@ -59,6 +61,10 @@ uint64_t ring_first(const struct ring *ring); /* oldest event still in it */
 uint64_t ring_use(const struct ring *ring);
 int ring_index(const struct rings *rings, const struct ring *ring);
 struct ring *ring_at(struct rings *rings, uint32_t index); /* NULL when out of range */
+uint32_t rings_count(const struct rings *rings);
+struct uuid ring_turn(const struct ring *ring);
+bool ring_is_live(const struct ring *ring); /* claimed and not ended */
+uint64_t ring_owner_epoch(const struct ring *ring);
 bool ring_is_owner(const struct rings *rings, const struct ring *ring);
 int ring_owner_slot(const struct ring *ring);
 
