@@ -7,6 +7,9 @@
 #   -- params: owner uuid, id uuid     $1, $2, …; may be repeated for more lines; left out when there are none
 #   -- result: version int, body json  columns in order; likewise
 #   SELECT …;
+#
+#   -- fragment: room_body             words that several statements share, in any file; {{room_body}} puts them there
+#   json_build_object('id', id)
 use strict;
 use warnings;
 
@@ -19,7 +22,7 @@ my %TYPES = (
 );
 my ($source, $target) = @ARGV;
 die "usage: statements.pl DIRECTORY-OF-QUERIES TARGET-WITHOUT-SUFFIX\n" unless defined $target;
-my (@statements, %seen, $faults);
+my (@statements, %fragments, %seen, $faults);
 
 sub fault { my ($where, $what) = @_; print STDERR "$where: error: $what\n"; $faults++; }
 
@@ -52,6 +55,10 @@ sub finish {
 	my ($s) = @_;
 	my $where = $s->{where};
 	fault($where, "statement $s->{name} has no '-- kind: read' or '-- kind: write'") unless $s->{kind};
+	for (my $depth = 0; $s->{sql} =~ /\{\{/ && $depth < 4; $depth++) {
+		$s->{sql} =~ s/\{\{(\w+)\}\}/$fragments{$1} \/\/ do { fault($where, "fragment $1 is not known"); '' }/ge;
+	}
+	fault($where, "fragments of $s->{name} use each other in a circle, or {{ }} is malformed") if $s->{sql} =~ /\{\{/;
 	$s->{sql} =~ s/^\s*--[^\n]*\n//gm;
 	$s->{sql} =~ s/^[ \t]+//gm;
 	$s->{sql} =~ s/\s+$//;
@@ -78,6 +85,7 @@ sub finish {
 	push @statements, $s;
 }
 
+my @read;
 for my $path (sort glob("$source/*.sql")) {
 	open(my $file, '<', $path) or die "$path: $!\n";
 	my $current;
@@ -85,13 +93,16 @@ for my $path (sort glob("$source/*.sql")) {
 		my $where = "$path:$.";
 		if ($line =~ /^--\s*statement:\s*(\S*)\s*$/) {
 			my $name = $1;
-			finish($current) if $current;
+			push @read, $current if $current;
 			fault($where, "'$name' is no name for a statement: lower case letters, digits, _") if $name !~ /^[a-z][a-z0-9_]*$/;
 			fault($where, "statement $name is already defined at $seen{$name}") if $seen{$name};
 			$seen{$name} = $where;
 			(my $short = $where) =~ s{.*/}{};
 			$current = { name => $name, where => $where, short => $short, params => [], result => [], sql => '' };
-		} elsif ($line =~ /^--\s*(kind|params|result):\s*(.*?)\s*$/ && $current && $current->{sql} !~ /\S/) {
+		} elsif ($line =~ /^--\s*fragment:\s*(\w+)\s*$/) {
+			push @read, $current if $current;
+			$current = { fragment => $1, where => $where, sql => '' };
+		} elsif ($line =~ /^--\s*(kind|params|result):\s*(.*?)\s*$/ && $current && !$current->{fragment} && $current->{sql} !~ /\S/) {
 			my ($key, $text) = ($1, $2);
 			if ($key eq 'kind') {
 				$text =~ s/\s.*//;
@@ -109,9 +120,15 @@ for my $path (sort glob("$source/*.sql")) {
 			fault($where, "text before the first '-- statement: name'");
 		}
 	}
-	finish($current) if $current;
+	push @read, $current if $current;
 	close $file;
 }
+for my $f (grep { $_->{fragment} } @read) {
+	fault($f->{where}, "fragment $f->{fragment} is already defined") if defined $fragments{ $f->{fragment} };
+	($fragments{ $f->{fragment} } = $f->{sql}) =~ s/^\s*--[^\n]*\n//gm;
+	$fragments{ $f->{fragment} } =~ s/\s+$//;
+}
+finish($_) for grep { $_->{name} } @read;
 exit 1 if $faults;
 
 sub quoted { my ($t) = @_; $t =~ s{(["\\])}{\\$1}g; $t =~ s{\t}{\\t}g; $t =~ s{\n}{\\n"\n\t\t"}g; return "\"$t\""; }
