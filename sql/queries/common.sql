@@ -1,0 +1,29 @@
+-- Words shared by the statements of the API's resources.
+--
+-- A create has the parameters $1 owner, $2 input, $3 route, $4 idempotency_key, $5 request_hash first, and is written as
+--   WITH {{prior}}, made AS (INSERT … SELECT … WHERE NOT EXISTS (SELECT FROM prior) RETURNING *), shown AS (SELECT id, etag, body FROM made …), {{kept}}
+-- so that effect and record are one statement: a repeated key finds the first answer and does nothing; of two at once the second is undone by
+-- the primary key of idempotency_keys and finds the answer when it is run again. Without a key nothing is looked up or kept.
+
+-- fragment: prior
+prior AS (
+	SELECT request_hash, headers, body FROM idempotency_keys WHERE owner_id = $1 AND route = $3 AND key = $4
+)
+
+-- fragment: kept
+kept AS (
+	INSERT INTO idempotency_keys (owner_id, route, key, request_hash, status, headers, body)
+	SELECT $1, $3, $4, $5, 201, jsonb_build_object('id', id, 'etag', etag), body::text FROM shown WHERE $4 IS NOT NULL
+)
+SELECT 'created' AS outcome, id, etag, body::text AS body FROM shown
+UNION ALL
+SELECT CASE WHEN request_hash = $5 THEN 'replayed' ELSE 'reused' END, (headers->>'id')::uuid, headers->>'etag', body FROM prior
+
+-- An update has a CTE `changed` (the row after it) and ends with this: one row when the row exists, is_done false when If-Match did not fit.
+-- fragment: updated
+SELECT true AS is_done, etag, body FROM shown
+UNION ALL
+SELECT false, NULL, NULL FROM present WHERE NOT EXISTS (SELECT FROM shown)
+
+-- fragment: removed
+SELECT EXISTS (SELECT FROM gone) AS is_done FROM present
