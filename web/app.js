@@ -112,6 +112,14 @@ async function start() {
 	for (const tab of $("tabs").querySelectorAll("button")) {
 		tab.addEventListener("click", () => showPane(tab.dataset.pane, { focus: true }));
 	}
+	/* Also for the session that is open already: its address does not change. */
+	$("sessions").addEventListener("click", (event) => event.target.closest("a") && showPane("chat"));
+	/* Not through the address: that names the session. */
+	document.querySelector(".skip").addEventListener("click", (event) => {
+		event.preventDefault();
+		showPane("chat");
+		$("composer-text").focus();
+	});
 	window.addEventListener("hashchange", () => openAddress());
 	document.addEventListener("visibilitychange", () => {
 		if (!document.hidden) comeBack();

@@ -186,11 +186,11 @@ export class BoardView {
 		put({ ...row, ...members });
 		try {
 			put(await api.patch(path, members, { version: row.version }));
-			hideBanner("board");
+			hideBanner("change");
 			this.touch(["session"]);
 		} catch (error) {
 			put(row);
-			showBanner("board", { text: explain(error) });
+			showBanner("change", { text: explain(error) });
 			if (error.status === 412 || error.status === 404) this.touch([name]);
 		}
 	}
