@@ -30,21 +30,41 @@ void arena_fini(struct arena *a)
 	arena_init(a);
 }
 
+static void add_block(struct arena *a, size_t capacity)
+{
+	struct arena_block *block = malloc(sizeof *block + capacity);
+
+	must(block != NULL);
+	block->older = a->newest;
+	block->capacity = capacity;
+	a->newest = block;
+	a->used = 0;
+}
+
+void arena_reserve(struct arena *a, size_t bytes)
+{
+	must(a->newest == NULL);
+	add_block(a, bytes);
+}
+
+void arena_reset(struct arena *a)
+{
+	while (a->newest != NULL && a->newest->older != NULL) {
+		struct arena_block *older = a->newest->older;
+
+		free(a->newest);
+		a->newest = older;
+	}
+	a->used = 0;
+}
+
 void *arena_alloc(struct arena *a, size_t bytes)
 {
 	size_t rounded = (bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 
 	must(rounded >= bytes);
-	if (a->newest == NULL || a->newest->capacity - a->used < rounded) {
-		size_t capacity = rounded > BLOCK_BYTES ? rounded : BLOCK_BYTES;
-		struct arena_block *block = malloc(sizeof *block + capacity);
-
-		must(block != NULL);
-		block->older = a->newest;
-		block->capacity = capacity;
-		a->newest = block;
-		a->used = 0;
-	}
+	if (a->newest == NULL || a->newest->capacity - a->used < rounded)
+		add_block(a, rounded > BLOCK_BYTES ? rounded : BLOCK_BYTES);
 
 	char *start = a->newest->bytes + a->used;
 

@@ -18,6 +18,11 @@ struct arena {
 void arena_init(struct arena *a);
 void arena_fini(struct arena *a); /* frees all; the arena may be used again afterwards */
 
+/* Forgets all, but keeps the oldest block for the next user; for owners that are used again and again. */
+void arena_reset(struct arena *a);
+/* Makes the first block this large instead of the usual size; only for an arena that holds nothing. */
+void arena_reserve(struct arena *a, size_t bytes);
+
 /* Zeroed, aligned for any type. */
 void *arena_alloc(struct arena *a, size_t bytes);
 /* NUL-terminated copies. */

@@ -40,12 +40,14 @@ struct request {
 	enum method method;            /* HEAD has METHOD_HEAD; its answer's body is left out by the response */
 	int minor_version;             /* 0 or 1 of HTTP/1.x */
 	struct text target;            /* as sent */
+	struct text raw_path;          /* path as sent, without query: what the router matches, segment by segment */
 	struct text path;              /* percent-decoded, without query, valid UTF-8, no NUL */
 	struct text query;             /* as sent, without '?'; TEXT_NONE when there is none */
 	struct text params[REQUEST_PARAMS_MAX]; /* path parameters in order, decoded */
 	struct uuid ids[REQUEST_PARAMS_MAX];    /* the same parsed, where the route's type is uuid */
 	struct header *headers;                 /* count below */
 	size_t header_count;
+	char client[46];               /* the peer's address as text; "unix" for a UNIX socket */
 	struct text body;              /* whole, de-chunked; TEXT("") when there is none */
 	char id[UUID_TEXT_BYTES + 96]; /* request id: X-Request-Id when safe, else a UUIDv7 */
 	char trace_id[33];             /* W3C: from traceparent, else made */
@@ -63,8 +65,8 @@ struct request {
 
 /* First field of that name (any case), TEXT_NONE when absent. */
 struct text request_header(const struct request *rq, const char *name);
-/* Value of a query parameter, percent- and plus-decoded into the arena; TEXT_NONE when absent. Malformed escapes: *problem_out set to
- * a static sentence (unless NULL) and TEXT_NONE. */
+/* Value of a query parameter, percent- and plus-decoded into the arena; TEXT_NONE when absent. TEXT_NONE for malformed
+ * escapes too. */
 struct text request_query(struct request *rq, const char *name);
 /* Value of a cookie, TEXT_NONE when absent. */
 struct text request_cookie(const struct request *rq, const char *name);
