@@ -61,6 +61,10 @@ struct db_query *db_submit_steps(
 /* The callback will not come. The statement may still run. Sets the handle to NULL. */
 void db_cancel(struct db_query **query);
 
+/* Keeps a result beyond its callback; each ref needs its unref, which sets the pointer to NULL. */
+const struct db_result *db_result_ref(const struct db_result *r);
+void db_result_unref(const struct db_result **r);
+
 /* Results. Column numbers as in the statement's result line. */
 int db_result_rows(const struct db_result *r);
 struct text db_result_text(
