@@ -1,0 +1,328 @@
+/* Finds rooms, measures and money in free text, and tasks in tool results. Called by the persona.
+ * It guesses as far as a demo needs and no further; it never calls tools. */
+#include "tests/gemini-sim/facts.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+// clang-format off
+static const struct room_kind room_kinds[] = {
+	{ "kitchen", "Kitchen", { "kitchen", "kitchenette", "küche", NULL }, 12, 1.5 },
+	{ "bathroom", "Bathroom", { "bathroom", "bath", "shower room", "ensuite", NULL }, 6, 1.3 },
+	{ "toilet", "Guest toilet", { "toilet", "powder room", "cloakroom", "wc", NULL }, 2, 0.5 },
+	{ "living_room", "Living room", { "living room", "lounge", "sitting room", "livingroom", NULL }, 24, 1.0 },
+	{ "dining_room", "Dining room", { "dining room", NULL }, 14, 0.7 },
+	{ "bedroom", "Bedroom", { "bedroom", "master bedroom", "guest room", NULL }, 14, 0.8 },
+	{ "children_room", "Children's room", { "children's room", "kids room", "nursery", "kid's room", NULL }, 12, 0.6 },
+	{ "office", "Home office", { "office", "study", "workspace", NULL }, 10, 0.7 },
+	{ "hallway", "Hallway", { "hallway", "corridor", "entrance", "hall", NULL }, 8, 0.5 },
+	{ "laundry", "Laundry room", { "laundry", "utility room", NULL }, 5, 0.6 },
+	{ "basement", "Basement", { "basement", "cellar", NULL }, 30, 1.2 },
+	{ "attic", "Attic", { "attic", "loft", NULL }, 28, 1.4 },
+	{ "garage", "Garage", { "garage", NULL }, 18, 0.6 },
+	{ "balcony", "Balcony", { "balcony", "terrace", "patio", NULL }, 8, 0.5 },
+};
+// clang-format on
+
+/* "two bathrooms", "2 bedrooms": the number in front of `at`; 1 if there is none. */
+static int count_before(const char *text, const char *at)
+{
+	static const char *const words[] = { "one ", "two ", "three ", "four ", "five " };
+	for (size_t i = 0; i < 5; i++) {
+		size_t length = strlen(words[i]);
+		if ((size_t)(at - text) >= length && strncasecmp(at - length, words[i], length) == 0)
+			return (int)i + 1;
+	}
+	if (at - text >= 2 && at[-1] == ' ' && at[-2] >= '2' && at[-2] <= '5' &&
+		(at - text == 2 || !isdigit((unsigned char)at[-3])))
+		return at[-2] - '0';
+	return 1;
+}
+
+size_t facts_rooms_in(const char *text, struct fact_room *rooms, size_t capacity)
+{
+	size_t count = 0;
+	const char *place[FACTS_ROOMS_MAX];
+	for (size_t k = 0; k < sizeof room_kinds / sizeof room_kinds[0]; k++) {
+		const char *at = NULL;
+		for (size_t w = 0; at == NULL && room_kinds[k].words[w] != NULL; w++)
+			at = find_word(text, room_kinds[k].words[w]);
+		if (at == NULL || count == capacity || count == FACTS_ROOMS_MAX)
+			continue;
+		size_t slot = count++;
+		for (; slot > 0 && place[slot - 1] > at; slot--) {
+			place[slot] = place[slot - 1];
+			rooms[slot] = rooms[slot - 1];
+		}
+		place[slot] = at;
+		rooms[slot] = (struct fact_room) { .kind = &room_kinds[k], .count = count_before(text, at) };
+		snprintf(rooms[slot].name, sizeof rooms[slot].name, "%s", room_kinds[k].name);
+	}
+	return count;
+}
+
+/* Reads "15,000", "15.000", "15 000", "15k", "12.5"; returns where reading stopped. */
+static const char *read_amount(const char *at, double *value_out)
+{
+	double value = 0;
+	double scale = 0;
+	while (isdigit((unsigned char)*at) ||
+		((*at == ',' || *at == '.' || *at == ' ' || *at == '\'') && isdigit((unsigned char)at[1]))) {
+		if (isdigit((unsigned char)*at)) {
+			value = value * 10 + (*at - '0');
+			scale /= 10;
+		} else if (isdigit((unsigned char)at[2]) && isdigit((unsigned char)at[3]) &&
+			   !isdigit((unsigned char)at[4])) {
+			scale = 0; /* exactly three digits follow: a thousands separator */
+		} else if (*at == ' ') {
+			break;
+		} else {
+			scale = 1;
+		}
+		at++;
+	}
+	if (scale > 0 && scale < 1)
+		value *= scale;
+	if ((*at == 'k' || *at == 'K') && !isalpha((unsigned char)at[1])) {
+		value *= 1000;
+		at++;
+	}
+	*value_out = value;
+	return at;
+}
+
+static void facts_set_currency(struct facts *facts, const char *around)
+{
+	// clang-format off
+	static const char *const signs[][3] = {
+		{ "€", "EUR", "€" }, { "eur", "EUR", "€" }, { "$", "USD", "$" }, { "usd", "USD", "$" }, { "dollar", "USD", "$" },
+		{ "£", "GBP", "£" }, { "gbp", "GBP", "£" }, { "pound", "GBP", "£" }, { "chf", "CHF", "CHF " },
+	};
+	// clang-format on
+	for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
+		if (find_no_case(around, signs[i][0]) != NULL) {
+			snprintf(facts->currency, sizeof facts->currency, "%s", signs[i][1]);
+			facts->symbol = signs[i][2];
+			return;
+		}
+	}
+}
+
+/* Text around a number: up to `width` bytes before and after. */
+static void copy_around(const char *text, const char *from, const char *to, size_t width, char *before, char *after)
+{
+	size_t lead = (size_t)(from - text) < width ? (size_t)(from - text) : width;
+	memcpy(before, from - lead, lead);
+	before[lead] = '\0';
+	snprintf(after, width + 1, "%s", to);
+}
+
+static bool is_money(const char *before, const char *after, double value)
+{
+	static const char *const signs[] = { "€", "$", "£", "eur", "usd", "gbp", "chf", "dollar", "pound" };
+	static const char *const others[] = { "m2", "m²", "sqm", "square", "weeks", "days", "months", "years", "cm",
+		"mm", "x " };
+	for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
+		const char *behind = find_no_case(after, signs[i]);
+		if ((behind != NULL && behind - after <= 1) || ends_with(before, signs[i]) ||
+			(find_no_case(before, signs[i]) != NULL && strlen(before) < 6))
+			return true;
+	}
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+		const char *behind = find_no_case(after, others[i]);
+		if (behind != NULL && behind - after <= 1)
+			return false;
+	}
+	return value >= 500 && (find_no_case(before, "budget") != NULL || find_no_case(before, "spend") != NULL ||
+				       find_no_case(after, "budget") != NULL || find_no_case(before, "up to") != NULL);
+}
+
+static bool is_area(const char *after)
+{
+	static const char *const units[] = { "m2", "m²", "sqm", "square met", "sq m", "qm", "m^2" };
+	while (*after == ' ')
+		after++;
+	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+		if (strncasecmp(after, units[i], strlen(units[i])) == 0)
+			return true;
+	return false;
+}
+
+/* "3 x 4 m", "3.5m by 4m" */
+static void read_sides(struct facts *facts, double first, const char *after)
+{
+	double second = 0;
+	double third = 0;
+	after += strspn(after, " m");
+	if (*after != 'x' && strncmp(after, "×", 2) != 0 && strncmp(after, "by ", 3) != 0)
+		return;
+	after += *after == 'x' ? 1 : *after == 'b' ? 3 : 2;
+	after += strspn(after, " ");
+	if (!isdigit((unsigned char)*after) || first <= 0 || first > 50)
+		return;
+	after = read_amount(after, &second);
+	if (second <= 0 || second > 50)
+		return;
+	facts->length_m = fmax(first, second);
+	facts->width_m = fmin(first, second);
+	facts->area_m2 = first * second;
+	after += strspn(after, " m");
+	if (*after == 'x' && isdigit((unsigned char)after[1 + strspn(after + 1, " ")])) {
+		read_amount(after + 1 + strspn(after + 1, " "), &third);
+		if (third > 1.5 && third < 6)
+			facts->height_m = third;
+	}
+}
+
+static void facts_read_numbers(struct facts *facts, const char *text, bool current)
+{
+	for (const char *at = text; *at != '\0';) {
+		if (!isdigit((unsigned char)*at) || (at > text && isalnum((unsigned char)at[-1]))) {
+			at++;
+			continue;
+		}
+		double value = 0;
+		char before[32];
+		char after[32];
+		const char *end = read_amount(at, &value);
+		copy_around(text, at, end, 24, before, after);
+		read_sides(facts, value, end);
+		if (is_area(after)) {
+			facts->area_m2 = value;
+		} else if (is_money(before, after, value)) {
+			facts->budget = value;
+			facts->budget_is_new = current;
+			facts_set_currency(facts, before);
+			facts_set_currency(facts, after);
+		}
+		at = end;
+	}
+}
+
+static void facts_add_rooms(struct facts *facts, const char *text, bool current)
+{
+	struct fact_room found[FACTS_ROOMS_MAX];
+	size_t count = facts_rooms_in(text, found, FACTS_ROOMS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		struct fact_room *room = NULL;
+		for (size_t r = 0; r < facts->room_count; r++)
+			if (facts->rooms[r].kind == found[i].kind)
+				room = &facts->rooms[r];
+		if (room == NULL && facts->room_count < FACTS_ROOMS_MAX) {
+			facts->rooms[facts->room_count] = found[i];
+			facts->rooms[facts->room_count++].known = !current;
+		} else if (room != NULL && !current) {
+			room->known = true;
+		}
+	}
+}
+
+static struct fact_task *facts_task(struct facts *facts, const char *title, const char *id)
+{
+	for (size_t i = 0; i < facts->task_count; i++) {
+		struct fact_task *task = &facts->tasks[i];
+		if ((title != NULL && strcasecmp(task->title, title) == 0) ||
+			(id != NULL && *id != '\0' && strcmp(task->id, id) == 0))
+			return task;
+	}
+	if (title == NULL || facts->task_count == FACTS_TASKS_MAX)
+		return NULL;
+	struct fact_task *task = &facts->tasks[facts->task_count++];
+	*task = (struct fact_task) { 0 };
+	snprintf(task->title, sizeof task->title, "%s", title);
+	return task;
+}
+
+/* Any object with a title and an id (or a status) inside a tool's result is taken for a task. */
+static void facts_read_result(struct facts *facts, const json_object *value, int depth)
+{
+	if (depth > 6)
+		return;
+	for (size_t i = 0; i < json_length(value); i++)
+		facts_read_result(facts, json_at(value, i), depth + 1);
+	if (!json_object_is_type(value, json_type_object))
+		return;
+	const char *title = json_find_text(value, "title");
+	const char *id =
+		json_find_text(value, "taskId") != NULL ? json_find_text(value, "taskId") : json_find_text(value, "id");
+	const char *status = json_find_text(value, "status");
+	if (title != NULL && (id != NULL || status != NULL)) {
+		struct fact_task *task = facts_task(facts, title, id);
+		if (task != NULL && id != NULL)
+			snprintf(task->id, sizeof task->id, "%s", id);
+		if (task != NULL && status != NULL)
+			task->done = find_no_case(status, "done") != NULL || find_no_case(status, "complete") == status;
+	}
+	json_object_object_foreach((json_object *)value, key, member)
+	{
+		(void)key;
+		facts_read_result(facts, member, depth + 1);
+	}
+}
+
+static void facts_read_call(struct facts *facts, const json_object *call)
+{
+	const char *name = json_find_text(call, "name");
+	const json_object *args = json_find(call, "args");
+	const char *title = json_find_text(args, "title");
+	if (name == NULL)
+		return;
+	if (strcmp(name, "add_task") == 0 && title != NULL)
+		facts_task(facts, title, NULL);
+	if (strcmp(name, "complete_task") == 0) {
+		struct fact_task *task = facts_task(facts, title, json_find_text(args, "taskId"));
+		if (task != NULL)
+			task->done = true;
+	}
+	if (strcmp(name, "update_session") == 0 && json_find(args, "totalBudget") != NULL && facts->budget == 0)
+		facts->budget = json_find_number(args, "totalBudget", 0);
+}
+
+void facts_read(struct facts *facts, const struct conversation *c)
+{
+	*facts = (struct facts) { .currency = "EUR", .symbol = "€" };
+	for (size_t i = 0; i < c->count; i++) {
+		const json_object *content = json_at(c->contents, i);
+		const json_object *parts = json_find_list(content, "parts");
+		bool user = strcmp(content_role(content), "user") == 0;
+		struct text text = { 0 };
+		content_text(content, &text);
+		if (user && text.length > 0) {
+			facts->questions++;
+			facts_add_rooms(facts, text.bytes, i == c->turn_start);
+			facts_read_numbers(facts, text.bytes, i == c->turn_start);
+		}
+		text_fini(&text);
+		for (size_t p = 0; p < json_length(parts); p++) {
+			const json_object *part = json_at(parts, p);
+			if (json_find(part, "functionCall") != NULL)
+				facts_read_call(facts, json_find(part, "functionCall"));
+			const json_object *result = json_find(part, "functionResponse");
+			const char *name = json_find_text(result, "name");
+			if (name != NULL && find_no_case(name, "task") != NULL)
+				facts_read_result(facts, json_find(result, "response"), 0);
+		}
+	}
+}
+
+void facts_money(const struct facts *facts, double amount, struct text *out)
+{
+	char digits[32];
+	snprintf(digits, sizeof digits, "%.0f", amount);
+	size_t length = strlen(digits);
+	text_add(out, facts->symbol);
+	for (size_t i = 0; i < length; i++) {
+		if (i > 0 && (length - i) % 3 == 0)
+			text_add(out, ",");
+		text_append(out, digits + i, 1);
+	}
+}
+
+void facts_area(double area_m2, struct text *out)
+{
+	text_format(out, "%.4g m²", area_m2);
+}

@@ -1,0 +1,35 @@
+/* Plays an answer (or an error) to the client in the form its method asks for, with the rhythm and faults of the plan. */
+#ifndef GEMINI_SIM_STREAM_H
+#define GEMINI_SIM_STREAM_H
+
+#include "tests/gemini-sim/plan.h"
+#include "tests/gemini-sim/sim.h"
+#include "tests/gemini-sim/tokens.h"
+
+enum stream_form {
+	STREAM_UNARY,  /* one JSON object */
+	STREAM_EVENTS, /* alt=sse */
+	STREAM_ARRAY,  /* streamGenerateContent without alt=sse */
+};
+
+struct stream_request {
+	struct sim *sim;             /* borrowed */
+	struct http_exchange *x;     /* borrowed; ended by the stream */
+	struct journal_entry *entry; /* reference taken over */
+	enum stream_form form;       /* see above */
+	const struct model *model;   /* borrowed */
+	const char *key;             /* borrowed from the exchange; for signatures */
+	struct tokens prompt;        /* of the request */
+};
+
+/* Starts playing. `plan` and `answer` are taken over. */
+void stream_start(const struct stream_request *request, struct plan *plan, struct answer *answer);
+/* Answers with an error at once. `refusal` is destroyed, the entry ended. `form` decides the content type. */
+void stream_refuse(struct sim *sim, struct http_exchange *x, struct journal_entry *entry, enum stream_form form,
+	struct refusal **refusal);
+/* Answers with one JSON object. `body` is taken over. */
+void stream_reply(struct sim *sim, struct http_exchange *x, struct journal_entry *entry, json_object *body);
+/* Drops all streams that are still open, without telling their clients. */
+void stream_drop_all(struct sim *sim);
+
+#endif
