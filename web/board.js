@@ -5,7 +5,7 @@
 import { api, explain } from "./api.js";
 import { showBanner, hideBanner } from "./banners.js";
 import { $, h, icon, safeUrl } from "./dom.js";
-import { formatMoney, parseCents } from "./money.js";
+import { formatMoney, parseCents, timesQuantity } from "./money.js";
 
 const LISTS = ["rooms", "tasks", "products"];
 const SETTLE_MS = 80; /* several tools of one step end at nearly the same time: one look for all */
@@ -124,7 +124,7 @@ export class BoardView {
 			const cents = parseCents(row.price);
 			if (cents === null || !(row.status in sums)) continue;
 			if (row.currency && row.currency !== currency) others++;
-			else sums[row.status] += cents * BigInt(Math.max(1, Math.round(Number(row.quantity ?? 1))));
+			else sums[row.status] += timesQuantity(cents, row.quantity);
 		}
 		const sum = sums.accepted + sums.proposed;
 		const lines = [h("p", { class: "budget-total" }, total === null ? h("span", { class: "quiet", text: "Not set yet" }) : formatMoney(total, currency))];
@@ -203,12 +203,15 @@ export class BoardView {
 		const facts = [];
 		if (row.vendor) facts.push(row.vendor);
 		if (row.category) facts.push(row.category.replace(/_/g, " "));
-		if (row.quantity && Number(row.quantity) !== 1) facts.push(`${plain(row.quantity)} ×`);
+		const cents = parseCents(row.price);
+		const currency = row.currency ?? this.session.currency;
+		const several = row.quantity !== null && row.quantity !== undefined && Number(row.quantity) !== 1;
+		if (several) facts.push(cents === null ? `${plain(row.quantity)} pieces` : `${plain(row.quantity)} × ${formatMoney(cents, currency)}`);
 		const choose = (status, label, text) => h("button", { class: "button button-small", type: "button", "aria-pressed": String(row.status === status),
 			"aria-label": `${label} ${row.name}`, text, dataset: { focus: `product-${status}-${row.id}` },
 			on: { click: () => this.change("products", row, { status: row.status === status ? "proposed" : status }, `/api/products/${row.id}`) } });
 		return h("li", { class: "row row-product", dataset: { status: row.status } }, icon("product"), h("div", { class: "row-main" },
-			h("div", { class: "row-top" }, title, row.price && h("span", { class: "price", text: formatMoney(row.price, row.currency ?? this.session.currency) })),
+			h("div", { class: "row-top" }, title, cents !== null && h("span", { class: "price", text: formatMoney(timesQuantity(cents, row.quantity), currency) })),
 			facts.length > 0 && h("p", { class: "quiet", text: facts.join(" · ") }),
 			row.rationale && h("p", { class: "rationale", text: row.rationale }),
 			h("div", { class: "row-buttons" }, choose("accepted", "Choose", row.status === "accepted" ? "Chosen" : "Choose"),

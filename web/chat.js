@@ -148,18 +148,15 @@ export class ChatView {
 	async resume(messages, signal) {
 		const active = this.conversation.activeTurnId;
 		const answered = new Set(messages.filter((m) => m.role === "assistant" && !this.isLive(m)).map((m) => m.turnId));
-		const open = messages.filter((m) => m.role === "user" && m.turnId && !answered.has(m.turnId));
-		const turnIds = open.map((m) => m.turnId);
+		const turnIds = messages.filter((m) => m.role === "user" && m.turnId && !answered.has(m.turnId)).map((m) => m.turnId);
 		if (active && !answered.has(active) && !turnIds.includes(active)) turnIds.unshift(active);
-		/* A question without an answer whose turn has ended (cancelled while queued) is not waited for. */
-		for (const turnId of turnIds) {
-			let live = turnId === active;
-			if (!live && open.at(-1) && turnIds.length < 12) {
-				const turn = await api.get(`/api/turns/${turnId}`, { signal });
-				live = ["queued", "running", "waiting_approval"].includes(turn.status);
-				if (turn.status === "cancelled") this.mark(this.questions.get(turnId), "Not answered: it was stopped while waiting.");
-			}
-			if (live) this.enqueue(turnId, this.questions.get(turnId) ?? null);
+		/* A question without an answer waits for one, or its turn was taken back: only the turn's row knows. */
+		const turns = await Promise.all(turnIds.map((id) => (id === active ? { id, status: "running" } : api.get(`/api/turns/${id}`, { signal }))));
+		for (const turn of turns) {
+			const question = this.questions.get(turn.id) ?? null;
+			if (["queued", "running", "waiting_approval"].includes(turn.status)) this.enqueue(turn.id, question);
+			else if (turn.status === "cancelled") this.mark(question, "Not answered: it was stopped while it waited.");
+			else if (turn.error) this.mark(question, turn.error.message);
 		}
 		this.pump();
 	}
@@ -292,6 +289,7 @@ export class ChatView {
 	/* The same clientMessageId on every try: however often it arrives, it is one question. */
 	async send(element, clientMessageId) {
 		this.mark(element, "Sending");
+		delete element.dataset.unsent;
 		this.sending = (this.sending ?? 0) + 1;
 		let { signal } = this.controller;
 		try {

@@ -9,6 +9,12 @@ export function parseCents(text) {
 	return match[1] ? -cents : cents;
 }
 
+/* Price times quantity ("13.2" or 13.2, to a thousandth), rounded half up to a cent. */
+export function timesQuantity(cents, quantity) {
+	const thousandths = BigInt(Math.round(Number(quantity ?? 1) * 1000));
+	return (cents * thousandths + 500n) / 1000n;
+}
+
 /* 123450n to "1234.50", the form the API takes. */
 export function formatDecimal(cents) {
 	const positive = cents < 0n ? -cents : cents;

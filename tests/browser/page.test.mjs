@@ -256,11 +256,13 @@ test("an event stream is read the same however it is cut", () => withPage(async 
 
 test("money is added and read to the cent", () => withPage(async (page) => {
 	const read = await page.evaluate(async () => {
-		const { readAmount, parseCents, formatDecimal, formatMoney } = await import("/assets/money.js");
+		const { readAmount, parseCents, formatDecimal, formatMoney, timesQuantity } = await import("/assets/money.js");
 		return { amounts: ["", "15,000", "15 000.50", "€1.234.567", "12,5", "12.345", "abc", "-5", "90071992547409.93"].map(readAmount),
+			tiles: formatDecimal(timesQuantity(parseCents("32.33"), 13.2)),
 			sum: formatDecimal(parseCents("90071992547409.93") + parseCents("0.07")), shown: [formatMoney("15000.00", "USD"), formatMoney("99.90", "USD"), formatMoney("5", "XXZ9")] };
 	});
 	assert.deepEqual(read.amounts, ["", "15000.00", "15000.50", null, "12.50", null, null, null, "90071992547409.93"]);
+	assert.equal(read.tiles, "426.76");
 	assert.equal(read.sum, "90071992547410.00");
 	assert.deepEqual(read.shown, ["$15,000", "$99.90", "5.00 XXZ9"]);
 }));

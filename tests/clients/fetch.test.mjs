@@ -136,6 +136,23 @@ test("a list is walked page by page, each row once, also while rows are added", 
 	for (const query of ["limit=0", "limit=101", "limit=x", "cursor=nonsense"]) await problem(await owner.call("GET", `/api/sessions?${query}`), 400);
 });
 
+test("a create repeated with its Idempotency-Key happens once", async () => {
+	const owner = await Owner.create();
+	const key = randomUUID();
+	const create = (body, headers = { "Idempotency-Key": key }) => owner.call("POST", "/api/sessions", { body, headers });
+	const responses = await Promise.all(Array.from({ length: 5 }, () => create({ title: "Once" })));
+	for (const response of responses.filter(({ status }) => status === 409)) assert.ok(response.headers.get("retry-after"));
+	const made = await Promise.all(responses.filter(({ status }) => status === 201).map((response) => response.json()));
+	assert.ok(made.length >= 1);
+	assert.equal(new Set(made.map((row) => row.id)).size, 1);
+	const replay = await create({ title: "Once" });
+	assert.equal(replay.status, 201);
+	assert.equal(replay.headers.get("idempotent-replayed"), "true");
+	assert.equal((await replay.json()).id, made[0].id);
+	await problem(await create({ title: "Other" }), 422, "idempotency_key_reused");
+	assert.equal((await owner.json("GET", "/api/sessions")).data.length, 1);
+});
+
 test("tasks are completed and reopened with If-Match", async () => {
 	const owner = await Owner.create();
 	const session = await owner.session();
