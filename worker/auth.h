@@ -1,0 +1,20 @@
+/* auth.h: who is asking. Owner tokens now: X-Owner-Token, or the cookie of the web page. Handed to the HTTP server when it opens. */
+#ifndef RENOVATIOND_WORKER_AUTH_H
+#define RENOVATIOND_WORKER_AUTH_H
+
+#include "worker/http/server.h"
+#include "worker/worker.h"
+
+struct auth;
+
+/* Needs w->db and w->options, now and until auth_close. */
+struct auth *auth_open(struct worker *w);
+void auth_close(struct auth **auth);
+
+/* The authenticator for http_options; finds its struct auth through request_context(rq). */
+void auth_request(struct request *rq, authenticated_fn *done);
+
+/* POST /api/anonymous: a new owner and its token, also as header and as HttpOnly cookie. */
+void auth_anonymous(struct request *rq);
+
+#endif
