@@ -104,7 +104,7 @@ void connection_lose(struct connection *c, const char *why)
 	pool_on_lost(c, is_planned);
 }
 
-void connection_flush(struct connection *c)
+void connection_push(struct connection *c)
 {
 	int left = PQflush(c->pg);
 	if (left < 0)
@@ -116,7 +116,7 @@ void connection_flush(struct connection *c)
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	connection_flush(arg);
+	connection_push(arg);
 }
 
 /* Everything that was asked of it is answered. */
@@ -149,7 +149,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		listen_receive(c);
 	/* Reading may have made room to write. */
 	if (event_pending(c->writable, EV_WRITE, NULL))
-		connection_flush(c);
+		connection_push(c);
 	if (c->pg == NULL)
 		return;
 	if (c->count == 0)
@@ -184,7 +184,7 @@ static void on_connected(struct connection *c)
 	if (!send_settings(c))
 		fail(c, PQerrorMessage(c->pg));
 	else
-		connection_flush(c);
+		connection_push(c);
 }
 
 static void on_connecting(evutil_socket_t fd, short what, void *arg);
@@ -291,7 +291,7 @@ static void ignore_notice(void *arg, const char *message)
 	LOG(LOG_DEBUG, "database notice", F_TEXT("text", first_line(message)));
 }
 
-void connection_open(struct connection *c)
+void connection_dial(struct connection *c)
 {
 	must(c->state == CONNECTION_CLOSED && c->pg == NULL);
 	evtimer_del(c->timer);
@@ -313,7 +313,7 @@ void connection_ping(struct connection *c)
 	if (!pipeline_sync(c, NULL))
 		connection_lose(c, PQerrorMessage(c->pg));
 	else
-		connection_flush(c);
+		connection_push(c);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -321,7 +321,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	struct connection *c = arg;
 	(void)fd, (void)what;
 	switch (c->state) {
-	case CONNECTION_CLOSED: connection_open(c); break;
+	case CONNECTION_CLOSED: connection_dial(c); break;
 	case CONNECTION_CONNECTING:
 	case CONNECTION_SETTING: fail(c, "no answer in db_connect_timeout_ms"); break;
 	case CONNECTION_PINGING: connection_lose(c, "no answer to a ping"); break;

@@ -56,7 +56,7 @@ void connection_fini(struct connection *c);
 
 /* Starts to connect, without blocking where the host is an address or a socket path; a host name is resolved by libpq with getaddrinfo, which
  * blocks as long as the resolver does (the operations guide says so). The pool hears how it ended. */
-void connection_open(struct connection *c);
+void connection_dial(struct connection *c);
 /* Opens again after `delay_ms`. */
 void connection_open_later(struct connection *c, int delay_ms);
 /* Ends it for `why` (logged, no secret). What was on it goes back to the pool: reads to be sent again, writes to be answered. */
@@ -64,7 +64,7 @@ void connection_lose(struct connection *c, const char *why);
 /* Asks whether the server is there; READY again when it answers, lost when it does not within a second. */
 void connection_ping(struct connection *c);
 /* Sends what libpq holds, watches for room when the socket takes no more. */
-void connection_flush(struct connection *c);
+void connection_push(struct connection *c);
 
 static inline bool connection_is_up(const struct connection *c)
 {

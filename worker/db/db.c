@@ -312,7 +312,7 @@ enum error db_open(
 		connection_init(&db->connections[db->count], db,
 			db->count < db->readers ? CONNECTION_READER : CONNECTION_WRITER, db->count);
 	for (int i = 0; i < db->count; i++)
-		connection_open(&db->connections[i]);
+		connection_dial(&db->connections[i]);
 	*db_out = db;
 	return ERROR_NONE;
 }

@@ -158,7 +158,7 @@ static struct db_query *take_waiting(struct db *db, enum statement_kind kind)
 static void finish_batch(struct connection *c, bool is_sent, struct db_query *write)
 {
 	if (is_sent && pipeline_sync(c, write))
-		connection_flush(c);
+		connection_push(c);
 	else
 		connection_lose(c, PQerrorMessage(c->pg));
 }
