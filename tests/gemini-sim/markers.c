@@ -145,6 +145,8 @@ static void apply_content(struct plan *plan, struct marker *marker)
 		plan->split_bytes = (int)strtol(marker->value, NULL, 10);
 	} else if (strcmp(marker->name, "overlap") == 0) {
 		plan->overlap = (int)strtol(marker->value, NULL, 10);
+	} else if (strcmp(marker->name, "stamp") == 0) {
+		plan->stamp = true;
 	} else if (strcmp(marker->name, "tools-forever") == 0) {
 		plan->tools_forever = true;
 	} else if (strcmp(marker->name, "tool") == 0 && plan->call_count < PLAN_CALLS_MAX) {

@@ -51,6 +51,7 @@ struct plan {
 	char *repeat;                 /* owned; the whole answer; NULL = as it comes */
 	char *calls[PLAN_CALLS_MAX];  /* owned; `name {json}` to call in the first step */
 	int call_count;               /* length of `calls` */
+	bool stamp;                   /* each text begins with @@monotonic microseconds@@, for measuring latency */
 	bool tools_forever;           /* call again after every result */
 	struct refusal *refusal;      /* owned; answer with this error; NULL = none */
 	enum plan_before before;      /* see above */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/gemini-sim/frames.h"
 
@@ -253,6 +254,26 @@ static void play_ending(struct stream *stream)
 
 static void play_unary(struct stream *stream);
 
+/* The moment of sending, inside the first text of the event. */
+static void write_stamped(struct stream *stream, const struct text *event)
+{
+	static const char member[] = "\"text\": \"";
+	const char *found = strstr(event->bytes, member);
+	struct timespec now;
+	struct text out = { 0 };
+	if (found == NULL) {
+		http_write(stream->request.x, event->bytes, event->length);
+		return;
+	}
+	size_t head = (size_t)(found - event->bytes) + sizeof member - 1;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	text_append(&out, event->bytes, head);
+	text_format(&out, "@@%lld@@", (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	text_append(&out, event->bytes + head, event->length - head);
+	http_write(stream->request.x, out.bytes, out.length);
+	text_fini(&out);
+}
+
 static void on_due(void *owner)
 {
 	struct stream *stream = owner;
@@ -272,7 +293,10 @@ static void on_due(void *owner)
 	struct text out = { 0 };
 	stream_begin(stream);
 	frame_text(stream, &out);
-	http_write(stream->request.x, out.bytes, out.length);
+	if (stream->plan.stamp)
+		write_stamped(stream, &out);
+	else
+		http_write(stream->request.x, out.bytes, out.length);
 	text_fini(&out);
 	stream->next++;
 	stream->request.entry->chunks++;
