@@ -3,6 +3,7 @@
 #ifndef RENOVATIOND_WORKER_DB_MIGRATE_H
 #define RENOVATIOND_WORKER_DB_MIGRATE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "shared/error.h"
@@ -17,7 +18,8 @@ struct migrate_request {
 	FILE *out;       /* a line per migration, for people */
 };
 
-/* Returns an exit code (inherit.h): 0, 69 unreachable, 77 refused, 78 edited, unknown or out-of-order migrations, wrong database. */
+/* Returns an exit code (inherit.h): 0, 64 no such version, 69 unreachable, 77 refused, 78 edited, unknown or out-of-order migrations, wrong
+ * database. What went wrong is said in `out`. */
 MUST_CHECK int migrate_run(const char *conninfo, const struct migrate_request *request);
 
 struct migrate_state {
@@ -27,5 +29,10 @@ struct migrate_state {
 	long newest_applied; /* version; 0 = none */
 	long newest_known;
 };
+
+/* The same over an open connection, for the preflight. */
+struct pg_conn; /* libpq's PGconn */
+MUST_CHECK int migrate_run_on(struct pg_conn *pg, const struct migrate_request *request);
+MUST_CHECK int migrate_inspect(struct pg_conn *pg, FILE *out, struct migrate_state *state_out);
 
 #endif
