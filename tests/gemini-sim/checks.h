@@ -1,4 +1,4 @@
-/* The rules that a well-formed request must obey: turn order, ids, signatures, thinking, schemas, images. */
+/* The rules that a well-formed request must obey: turn order, ids, signatures, thinking, schemas, tools, images. */
 #ifndef GEMINI_SIM_CHECKS_H
 #define GEMINI_SIM_CHECKS_H
 
@@ -8,7 +8,9 @@
 
 /* `request` is a normalised GenerateContentRequest. NULL if it is in order, else why not; release with refusal_destroy. */
 struct refusal *check_request(const json_object *request, const struct model *model, const char *key);
-/* The checks of checks_turns.c alone: contents and their order. */
+
+/* Its parts: contents and their order; tools and toolConfig. */
 struct refusal *check_contents(const json_object *request, const struct model *model, const char *key);
+struct refusal *check_tools(const json_object *request, const struct model *model);
 
 #endif

@@ -334,7 +334,7 @@ static void say_closing(struct persona *p, struct text *out)
 {
 	const struct room_plan *plan = persona_plan(p);
 	if (p->facts.budget > 0 && p->facts.area_m2 > 0)
-		fill(p, "With {budget} for {area} you have about {perm2} per square metre. ", out);
+		fill(p, "{each} ", out);
 	fill(p, plan->split, out);
 	text_add(out, "\n\n");
 	fill(p, plan->question, out);

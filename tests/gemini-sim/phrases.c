@@ -77,7 +77,7 @@ static const struct topic topics[] = {
 	{ { "tile", "tiling", "grout", "splashback", NULL },
 	  { "For the floor, take porcelain stoneware with slip class R10 (R9 is enough outside wet areas). For {area} order about {tiles}: that includes 10 % for cuts, and one box stays in the cellar for repairs.",
 	    "Large formats such as 60 × 60 cm look calm and have few joints, but they need a flat base: not more than 2 mm under a two-metre level. On walls, 30 × 60 cm is easier to lay. A grout one shade darker than the tile forgives much.",
-	    "As a price guide: decent tiles cost 25–45 per m², laying them 50–80 per m², and preparing a bad base comes on top.", NULL },
+	    "As a price guide: decent tiles cost {sym}25–45 per m², laying them {sym}50–80 per m², and preparing a bad base comes on top.", NULL },
 	  "Should the old tiles come out, or may we tile over them? “Tile on tile” works where the old ones are firm." },
 	{ { "paint", "colour", "color", "wall finish", "wallpaper", NULL },
 	  { "For {area} of floor you have roughly {walls} of wall. With two coats you need about {paint} of paint; one litre covers around 8 m² per coat.",
@@ -90,7 +90,7 @@ static const struct topic topics[] = {
 	    "Screed is the usual surprise: cement screed wants about one week per centimetre up to 4 cm, and longer above that. Measure the rest moisture before you lay anything on it.", NULL },
 	  "Do you have a date by which it has to be finished?" },
 	{ { "cost", "price", "how much", "expensive", "budget", "afford", "money", NULL },
-	  { "With {budget} for {area} you have about {perm2} per square metre. Simple work costs 400–700 per m², a solid standard 800–1,300, and kitchens and bathrooms lie above that because of the trades.",
+	  { "{each} Simple work costs {sym}400–700 per m², a solid standard {sym}800–1,300, and kitchens and bathrooms lie above that because of the trades.",
 	    "A reasonable division: 40 % material ({40%}), 45 % labour ({45%}), and 15 % in reserve ({15%}). Spend the reserve only on what you find behind the wall, not on nicer taps.",
 	    "You save most by doing removal, painting and disposal yourself, and by leaving water and drains where they are. Saving on waterproofing, electrics and the base under the floor is never worth it.", NULL },
 	  "Shall I break the budget down by trade for you?" },
@@ -123,7 +123,7 @@ static const struct topic topics[] = {
 	    "Leave to professionals: gas, electrics, waterproofing, load-bearing walls, and anything your insurance would ask about.", NULL },
 	  "How many weekends could you put in?" },
 	{ { "asbestos", "lead paint", "hazard", "toxic", NULL },
-	  { "In houses built or renovated before about 1995, vinyl tiles, black adhesive, pipe lagging, fibre cement and some fillers can contain **asbestos**. Do not drill, sand or break them. A laboratory tests a sample for 40–80.",
+	  { "In houses built or renovated before about 1995, vinyl tiles, black adhesive, pipe lagging, fibre cement and some fillers can contain **asbestos**. Do not drill, sand or break them. A laboratory tests a sample for {sym}40–80.",
 	    "If it is confirmed, removal is for a licensed firm. Materials that are intact and stay where they are can often be covered instead.", NULL },
 	  "Which year is the part from that worries you?" },
 	{ { "window", "door", NULL },
@@ -183,6 +183,24 @@ static double phrases_area(const struct facts *facts)
 	return facts->room_count > 0 ? facts->rooms[facts->room_count - 1].kind->area_m2 : 12;
 }
 
+/* What the budget means for each square metre, if both are known. */
+static void fill_each(const struct facts *facts, double area, struct text *out)
+{
+	text_add(out, facts->budget > 0 ? "With " : "For ");
+	if (facts->budget > 0) {
+		facts_money(facts, facts->budget, out);
+		text_add(out, " for ");
+	}
+	facts_area(area, out);
+	if (facts->budget > 0) {
+		text_add(out, " you have about ");
+		facts_money(facts, round(facts->budget / area), out);
+		text_add(out, " per square metre.");
+	} else {
+		text_add(out, " the range is wide, and most of it depends on the trades.");
+	}
+}
+
 static bool fill_one(const char *name, const struct facts *facts, const char *room, struct text *out)
 {
 	double area = phrases_area(facts);
@@ -203,33 +221,42 @@ static bool fill_one(const char *name, const struct facts *facts, const char *ro
 		text_format(out, "%.0f m²", round(walls));
 	else if (strcmp(name, "paint") == 0)
 		text_format(out, "%.0f litres", ceil(walls * 2 / 8));
-	else if (strcmp(name, "perm2") == 0 && facts->budget > 0)
-		facts_money(facts, round(facts->budget / area), out);
-	else if (strcmp(name, "perm2") == 0)
-		text_add(out, "a sum that depends on your budget");
-	else if (sscanf(name, "%d%c", &share, &percent) == 2 && percent == '%' && facts->budget > 0)
+	else if (strcmp(name, "sym") == 0)
+		text_add(out, facts->symbol);
+	else if (strcmp(name, "each") == 0)
+		fill_each(facts, area, out);
+	else if (sscanf(name, "%d%c", &share, &percent) == 2 && percent == '%')
 		facts_money(facts, round(facts->budget * share / 100), out);
-	else if (percent == '%')
-		text_add(out, "of whatever you decide to spend");
 	else
 		return false;
 	return true;
+}
+
+/* Shares of a budget nobody has named are left out together with their brackets: " ({45%})". */
+static size_t unknown_share(const char *template, const struct facts *facts)
+{
+	if (facts->budget > 0 || strncmp(template, " ({", 3) != 0)
+		return 0;
+	size_t width = strcspn(template, ")");
+	return width > 3 && template[width] == ')' && template[width - 2] == '%' ? width + 1 : 0;
 }
 
 void phrases_fill(const char *template, const struct facts *facts, const char *room, struct text *out)
 {
 	while (*template != '\0') {
 		char name[16];
-		size_t plain = strcspn(template, "{");
-		text_append(out, template, plain);
-		template += plain;
+		size_t skipped = unknown_share(template, facts);
 		size_t width = strcspn(template, "}");
-		if (*template == '\0')
-			break;
-		snprintf(name, sizeof name, "%.*s", (int)(width - 1), template + 1);
-		if (!fill_one(name, facts, room, out))
-			text_append(out, template, width + 1);
-		template += width + 1;
+		if (skipped > 0) {
+			template += skipped;
+		} else if (*template == '{' && template[width] == '}') {
+			snprintf(name, sizeof name, "%.*s", (int)(width - 1), template + 1);
+			if (!fill_one(name, facts, room, out))
+				text_append(out, template, width + 1);
+			template += width + 1;
+		} else {
+			text_append(out, template ++, 1);
+		}
 	}
 }
 

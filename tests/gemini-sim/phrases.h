@@ -34,7 +34,8 @@ struct topic {
 const struct room_plan *phrases_plan(const char *kind);
 /* The topic that a text brings up most; NULL if none. */
 const struct topic *phrases_topic(const char *text);
-/* Appends `template` with {room} {Room} {area} {budget} {tiles} {paint} {walls} {perm2} and {NN%} (share of the budget). */
+/* Appends `template` with {room} {area} {budget} {tiles} {paint} {walls} {sym} (currency sign)
+ * {each} (what is there for each square metre) and {NN%} (share of the budget). */
 void phrases_fill(const char *template, const struct facts *facts, const char *room, struct text *out);
 /* About `words` words of sensible text, exactly that many, the same for the same arguments. */
 void phrases_words(int words, uint64_t seed, struct text *out);
