@@ -48,6 +48,9 @@ export class Answer {
 
 	reduce(part, live) {
 		switch (part.type) {
+		case "start":
+			if (part.messageId) this.element.dataset.messageId = part.messageId;
+			break;
 		case "start-step":
 		case "finish-step":
 			this.texts.clear();

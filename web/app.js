@@ -38,6 +38,7 @@ const chat = new ChatView({
 	onTool: (tool) => board.touch(touchedBy(tool)),
 	startSession: async (text) => {
 		const session = await sessions.add({ title: titleFrom(text) });
+		if (sessions.openId !== null) return session; /* gone elsewhere meanwhile */
 		/* The address changes without opening it anew: the question is already on the page. */
 		history.pushState(null, "", `#/sessions/${session.id}`);
 		sessions.select(session.id);
@@ -149,7 +150,7 @@ async function comeBack() {
 	try {
 		await sessions.load();
 		board.refresh();
-		await chat.refresh();
+		await chat.catchUp();
 		tellSimulator();
 	} catch {
 		/* The indicator in the header says it. */

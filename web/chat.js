@@ -20,12 +20,15 @@ export class ChatView {
 		this.onIdle = onIdle;
 		this.session = null;
 		this.controller = new AbortController();
+		this.ended = new Set(); /* ids of turns followed to their end: never a reason to look again */
 		this.forget();
 		this.wire();
 	}
 
 	forget() {
 		this.conversation = null;
+		this.starting = null;   /* the session being made for a first question */
+		this.sending = 0;       /* questions on their way to the server */
 		this.waiting = [];      /* questions that wait for their turn: {turnId, element}, in order */
 		this.current = null;    /* the answer being followed: {turnId, answer} */
 		this.questions = new Map(); /* turn id to the element of its question */
@@ -58,7 +61,12 @@ export class ChatView {
 	}
 
 	/* null shows the start page. */
-	async open(session) {
+	open(session) {
+		this.opening = this.show(session);
+		return this.opening;
+	}
+
+	async show(session) {
 		this.controller.abort();
 		this.controller = new AbortController();
 		const { signal } = this.controller;
@@ -88,19 +96,21 @@ export class ChatView {
 			if (signal.aborted) return;
 			showBanner("chat", { text: explain(error), action: { label: "Try again", run: () => this.open(session) } });
 		} finally {
-			$("messages").removeAttribute("aria-busy");
+			if (!signal.aborted) $("messages").removeAttribute("aria-busy");
 		}
 	}
 
-	/* After time away (another device may have asked, a queued turn may have begun). */
-	async refresh() {
+	/* After time away, or when all is answered: another device may have asked. Whatever is not shown yet is. */
+	async catchUp() {
 		if (!this.session || this.current) return;
 		const { signal } = this.controller;
+		const path = `/api/conversations/${this.session.conversationId}`;
 		try {
-			const conversation = await api.get(`/api/conversations/${this.session.conversationId}`, { signal });
-			const changed = this.conversation && conversation.lastSeq !== this.conversation.lastSeq;
-			this.conversation = conversation;
-			if ((changed || conversation.activeTurnId) && !this.current && !this.sending) await this.open(this.session);
+			const [conversation, page] = await Promise.all([api.get(path, { signal }), api.get(`${path}/messages?limit=6`, { signal })]);
+			const shown = new Set([...$("messages").children].map((element) => element.dataset.messageId));
+			const missing = page.data.some((message) => !shown.has(message.id) && !this.ended.has(message.turnId));
+			const active = conversation.activeTurnId && !this.ended.has(conversation.activeTurnId);
+			if ((missing || active) && !this.current && this.sending === 0 && !signal.aborted) await this.open(this.session);
 		} catch {
 			/* The connection indicator says it; the next return tries again. */
 		}
@@ -224,6 +234,7 @@ export class ChatView {
 			answer.failed = explain(error);
 		}
 		if (signal.aborted) return;
+		this.ended.add(turnId);
 		answer.finish();
 		streamState("idle");
 		this.announce(answer);
@@ -231,7 +242,10 @@ export class ChatView {
 		this.current = null;
 		this.showState();
 		if (this.waiting.length > 0) this.pump();
-		else await this.idle(signal);
+		else {
+			this.onIdle();
+			await this.catchUp();
+		}
 	}
 
 	/* The stream's end tells how it went; where it did not (204 after a reload at the very end), the turn's row does. */
@@ -241,17 +255,6 @@ export class ChatView {
 		if (turn.status === "cancelled") answer.aborted = true;
 		if (turn.error) answer.failed = turn.error.message;
 		answer.finishReason = turn.finishReason;
-	}
-
-	/* Everything asked here is answered; another device may have put a question behind. */
-	async idle(signal) {
-		this.onIdle();
-		try {
-			this.conversation = await api.get(`/api/conversations/${this.session.conversationId}`, { signal });
-			if (this.conversation.activeTurnId && !this.current && !this.sending) await this.open(this.session);
-		} catch {
-			/* The indicator says it. */
-		}
 	}
 
 	async stop() {
@@ -272,6 +275,7 @@ export class ChatView {
 		if (content === "") return;
 		$("composer-text").value = "";
 		this.sizeComposer();
+		await this.opening; /* the question comes after what was said before */
 		hideBanner("chat");
 		$("welcome").hidden = true;
 		const element = this.questionElement({ content });
@@ -286,19 +290,18 @@ export class ChatView {
 		else $("composer-text").focus();
 	}
 
-	/* The same clientMessageId on every try: however often it arrives, it is one question. */
+	/* The same clientMessageId on every try: however often it arrives, it is one question. Going elsewhere does not take it back. */
 	async send(element, clientMessageId) {
 		this.mark(element, "Sending");
 		delete element.dataset.unsent;
-		this.sending = (this.sending ?? 0) + 1;
-		let { signal } = this.controller;
+		this.sending++;
+		const { signal } = this.controller;
 		try {
-			if (!this.session) {
-				this.session = await this.startSession(element.questionText);
-				({ signal } = this.controller);
-			}
-			const path = `/api/conversations/${this.session.conversationId}/messages`;
-			const { message, turn } = await api.post(path, { content: element.questionText, clientMessageId }, { signal });
+			const session = this.session ?? await (this.starting ??= this.startSession(element.questionText));
+			if (!signal.aborted) this.session = session;
+			const body = { content: element.questionText, clientMessageId };
+			const { message, turn } = await api.post(`/api/conversations/${session.conversationId}/messages`, body);
+			if (signal.aborted) return;
 			element.dataset.messageId = message.id;
 			this.questions.set(turn.id, element);
 			this.mark(element, null);
@@ -306,13 +309,16 @@ export class ChatView {
 			this.pump();
 		} catch (error) {
 			if (signal.aborted) return;
+			this.starting = null;
 			this.mark(element, `Not sent. ${explain(error)}`,
 				h("button", { class: "link", type: "button", text: "Send again", on: { click: () => this.send(element, clientMessageId) } }),
 				h("button", { class: "link", type: "button", text: "Edit", on: { click: () => this.takeBack(element) } }));
 			element.dataset.unsent = "true";
 		} finally {
-			this.sending--;
-			this.showState();
+			if (!signal.aborted) {
+				this.sending--;
+				this.showState();
+			}
 		}
 	}
 
