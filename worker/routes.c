@@ -5,6 +5,7 @@
 
 #include "worker/api/assets.h"
 #include "worker/api/health.h"
+#include "worker/api/openapi.h"
 #include "worker/api/problems.h"
 #include "worker/api/resource.h"
 #include "worker/api/resources.h"
@@ -23,6 +24,11 @@
 #define REMOVE(address, id, text) { METHOD_DELETE, address, AUTH_OWNER, BODY_NONE, resource_remove, text, OF(id) }
 #define OPEN(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET }
 
+#define DESCRIBE(address) \
+	{ .method = METHOD_GET, .path = address, .auth = AUTH_NONE, .handle = openapi_get, .summary = "This description", .detail = &described, QUIET }
+
+static const struct openapi_source described = { worker_routes, &worker_route_count };
+
 const struct route worker_routes[] = {
 	OPEN("/", assets_home, "The page for browsers, a banner for programs"),
 	OPEN("/assets/{name}", assets_get, "A file of the page"),
@@ -34,6 +40,8 @@ const struct route worker_routes[] = {
 	OPEN("/readyz", health_ready, "Can requests be served? 503 with the checks when not"),
 	OPEN("/health/status", health_status, "Uptime, memory, pool, workers and features"),
 	OPEN("/problems/{code}", problems_get, "What an error code means and what to do"),
+	DESCRIBE("/openapi.json"),
+	DESCRIBE("/api-docs.json"),
 
 	{ .method = METHOD_POST, .path = "/api/anonymous", .auth = AUTH_NONE, .body = BODY_OPTIONAL, .handle = auth_anonymous,
 		.summary = "A new anonymous owner and its token" },

@@ -36,7 +36,6 @@ static void send_asset(struct request *rq, const struct asset *asset)
 	response_header(rq, "ETag", asset->etag);
 	response_header(rq, "Cache-Control", "no-cache");
 	response_header(rq, "Content-Security-Policy", PAGE_POLICY);
-	response_header(rq, "X-Content-Type-Options", "nosniff");
 	response_header(rq, "Referrer-Policy", "no-referrer");
 	response_header(rq, "Cross-Origin-Opener-Policy", "same-origin");
 	if (etag_is_known(request_header(rq, "If-None-Match"), bare))

@@ -5,12 +5,15 @@
 #include "shared/buffer.h"
 #include "worker/http/router.h"
 
+/* The `detail` of the route that shows the description: which routes it is about. */
+struct openapi_source {
+	const struct route *routes; /* borrowed for ever */
+	const size_t *count;        /* borrowed for ever */
+};
+
 /* OpenAPI 3.1 as one JSON document, appended to `out`. Pure. */
 void openapi_write(const struct route routes[], size_t count, struct buffer *out);
 
-/* GET /openapi.json: made once per process, with an ETag. Needs openapi_open. */
-void openapi_get(struct request *rq);
-void openapi_open(const struct route routes[], size_t count);
-void openapi_close(void);
+void openapi_get(struct request *rq); /* GET /openapi.json: made at the first request, with an ETag */
 
 #endif
