@@ -65,160 +65,56 @@ size_t facts_rooms_in(const char *text, struct fact_room *rooms, size_t capacity
 	return count;
 }
 
-/* Reads "15,000", "15.000", "15 000", "15k", "12.5"; returns where reading stopped. */
-static const char *read_amount(const char *at, double *value_out)
+static struct fact_room *facts_own_room(struct facts *facts, const struct room_kind *kind)
 {
-	double value = 0;
-	double scale = 0;
-	while (isdigit((unsigned char)*at) ||
-		((*at == ',' || *at == '.' || *at == ' ' || *at == '\'') && isdigit((unsigned char)at[1]))) {
-		if (isdigit((unsigned char)*at)) {
-			value = value * 10 + (*at - '0');
-			scale /= 10;
-		} else if (isdigit((unsigned char)at[2]) && isdigit((unsigned char)at[3]) &&
-			   !isdigit((unsigned char)at[4])) {
-			scale = 0; /* exactly three digits follow: a thousands separator */
-		} else if (*at == ' ') {
-			break;
-		} else {
-			scale = 1;
-		}
-		at++;
-	}
-	if (scale > 0 && scale < 1)
-		value *= scale;
-	if ((*at == 'k' || *at == 'K') && !isalpha((unsigned char)at[1])) {
-		value *= 1000;
-		at++;
-	}
-	*value_out = value;
-	return at;
+	for (size_t i = 0; i < facts->room_count; i++)
+		if (facts->rooms[i].kind == kind)
+			return &facts->rooms[i];
+	return NULL;
 }
 
-static void facts_set_currency(struct facts *facts, const char *around)
+const struct fact_room *facts_room(const struct facts *facts, const struct room_kind *kind)
 {
-	// clang-format off
-	static const char *const signs[][3] = {
-		{ "€", "EUR", "€" }, { "eur", "EUR", "€" }, { "$", "USD", "$" }, { "usd", "USD", "$" }, { "dollar", "USD", "$" },
-		{ "£", "GBP", "£" }, { "gbp", "GBP", "£" }, { "pound", "GBP", "£" }, { "chf", "CHF", "CHF " },
-	};
-	// clang-format on
-	for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
-		if (find_no_case(around, signs[i][0]) != NULL) {
-			snprintf(facts->currency, sizeof facts->currency, "%s", signs[i][1]);
-			facts->symbol = signs[i][2];
-			return;
-		}
-	}
+	return facts_own_room((struct facts *)facts, kind);
 }
 
-/* Text around a number: up to `width` bytes before and after. */
-static void copy_around(const char *text, const char *from, const char *to, size_t width, char *before, char *after)
+const struct fact_room *facts_focus(const struct facts *facts)
 {
-	size_t lead = (size_t)(from - text) < width ? (size_t)(from - text) : width;
-	memcpy(before, from - lead, lead);
-	before[lead] = '\0';
-	snprintf(after, width + 1, "%s", to);
+	return facts->focus == NULL ? NULL : facts_room(facts, facts->focus);
 }
 
-static bool is_money(const char *before, const char *after, double value)
+double facts_room_budget(const struct facts *facts, const struct fact_room *room)
 {
-	static const char *const signs[] = { "€", "$", "£", "eur", "usd", "gbp", "chf", "dollar", "pound" };
-	static const char *const others[] = { "m2", "m²", "sqm", "square", "weeks", "days", "months", "years", "cm",
-		"mm", "x " };
-	for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
-		const char *behind = find_no_case(after, signs[i]);
-		if ((behind != NULL && behind - after <= 1) || ends_with(before, signs[i]) ||
-			(find_no_case(before, signs[i]) != NULL && strlen(before) < 6))
-			return true;
-	}
-	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-		const char *behind = find_no_case(after, others[i]);
-		if (behind != NULL && behind - after <= 1)
-			return false;
-	}
-	return value >= 500 && (find_no_case(before, "budget") != NULL || find_no_case(before, "spend") != NULL ||
-				       find_no_case(after, "budget") != NULL || find_no_case(before, "up to") != NULL);
+	double weights = 0;
+	for (size_t i = 0; i < facts->room_count; i++)
+		weights += facts->rooms[i].kind->share * facts->rooms[i].count;
+	if (weights <= 0 || facts->budget.amount <= 0)
+		return 0;
+	return floor(facts->budget.amount * room->kind->share / weights / 50) * 50;
 }
 
-static bool is_area(const char *after)
-{
-	static const char *const units[] = { "m2", "m²", "sqm", "square met", "sq m", "qm", "m^2" };
-	while (*after == ' ')
-		after++;
-	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-		if (strncasecmp(after, units[i], strlen(units[i])) == 0)
-			return true;
-	return false;
-}
-
-/* "3 x 4 m", "3.5m by 4m" */
-static void read_sides(struct facts *facts, double first, const char *after)
-{
-	double second = 0;
-	double third = 0;
-	after += strspn(after, " m");
-	if (*after != 'x' && strncmp(after, "×", 2) != 0 && strncmp(after, "by ", 3) != 0)
-		return;
-	after += *after == 'x' ? 1 : *after == 'b' ? 3 : 2;
-	after += strspn(after, " ");
-	if (!isdigit((unsigned char)*after) || first <= 0 || first > 50)
-		return;
-	after = read_amount(after, &second);
-	if (second <= 0 || second > 50)
-		return;
-	facts->length_m = fmax(first, second);
-	facts->width_m = fmin(first, second);
-	facts->area_m2 = first * second;
-	after += strspn(after, " m");
-	if (*after == 'x' && isdigit((unsigned char)after[1 + strspn(after + 1, " ")])) {
-		read_amount(after + 1 + strspn(after + 1, " "), &third);
-		if (third > 1.5 && third < 6)
-			facts->height_m = third;
-	}
-}
-
-static void facts_read_numbers(struct facts *facts, const char *text, bool current)
-{
-	for (const char *at = text; *at != '\0';) {
-		if (!isdigit((unsigned char)*at) || (at > text && isalnum((unsigned char)at[-1]))) {
-			at++;
-			continue;
-		}
-		double value = 0;
-		char before[32];
-		char after[32];
-		const char *end = read_amount(at, &value);
-		copy_around(text, at, end, 24, before, after);
-		read_sides(facts, value, end);
-		if (is_area(after)) {
-			facts->area_m2 = value;
-		} else if (is_money(before, after, value)) {
-			facts->budget = value;
-			facts->budget_is_new = current;
-			facts_set_currency(facts, before);
-			facts_set_currency(facts, after);
-		}
-		at = end;
-	}
-}
-
-static void facts_add_rooms(struct facts *facts, const char *text, bool current)
+/* One text of the user: its rooms, and its measures, which belong to the first of them or to the room spoken of before. */
+static void facts_read_question(struct facts *facts, const char *text, bool current)
 {
 	struct fact_room found[FACTS_ROOMS_MAX];
+	struct measures measures = { 0 };
 	size_t count = facts_rooms_in(text, found, FACTS_ROOMS_MAX);
 	for (size_t i = 0; i < count; i++) {
-		struct fact_room *room = NULL;
-		for (size_t r = 0; r < facts->room_count; r++)
-			if (facts->rooms[r].kind == found[i].kind)
-				room = &facts->rooms[r];
-		if (room == NULL && facts->room_count < FACTS_ROOMS_MAX) {
+		struct fact_room *room = facts_own_room(facts, found[i].kind);
+		if (room != NULL) {
+			room->known = room->known || !current;
+		} else if (facts->room_count < FACTS_ROOMS_MAX) {
 			facts->rooms[facts->room_count] = found[i];
 			facts->rooms[facts->room_count++].known = !current;
-		} else if (room != NULL && !current) {
-			room->known = true;
 		}
 	}
+	if (count > 0)
+		facts->focus = found[0].kind;
+	if (measures_read(text, &measures, &facts->budget))
+		facts->budget_is_new = current;
+	struct fact_room *focus = facts->focus == NULL ? NULL : facts_own_room(facts, facts->focus);
+	if (focus != NULL && measures.area_m2 > 0)
+		focus->measures = measures;
 }
 
 static struct fact_task *facts_task(struct facts *facts, const char *title, const char *id)
@@ -278,13 +174,13 @@ static void facts_read_call(struct facts *facts, const json_object *call)
 		if (task != NULL)
 			task->done = true;
 	}
-	if (strcmp(name, "update_session") == 0 && json_find(args, "totalBudget") != NULL && facts->budget == 0)
-		facts->budget = json_find_number(args, "totalBudget", 0);
+	if (strcmp(name, "update_session") == 0 && json_find(args, "totalBudget") != NULL && facts->budget.amount == 0)
+		facts->budget.amount = json_find_number(args, "totalBudget", 0);
 }
 
 void facts_read(struct facts *facts, const struct conversation *c)
 {
-	*facts = (struct facts) { .currency = "EUR", .symbol = "€" };
+	*facts = (struct facts) { .budget = { 0, "EUR", "€" } };
 	for (size_t i = 0; i < c->count; i++) {
 		const json_object *content = json_at(c->contents, i);
 		const json_object *parts = json_find_list(content, "parts");
@@ -293,8 +189,7 @@ void facts_read(struct facts *facts, const struct conversation *c)
 		content_text(content, &text);
 		if (user && text.length > 0) {
 			facts->questions++;
-			facts_add_rooms(facts, text.bytes, i == c->turn_start);
-			facts_read_numbers(facts, text.bytes, i == c->turn_start);
+			facts_read_question(facts, text.bytes, i == c->turn_start);
 		}
 		text_fini(&text);
 		for (size_t p = 0; p < json_length(parts); p++) {
@@ -314,7 +209,7 @@ void facts_money(const struct facts *facts, double amount, struct text *out)
 	char digits[32];
 	snprintf(digits, sizeof digits, "%.0f", amount);
 	size_t length = strlen(digits);
-	text_add(out, facts->symbol);
+	text_add(out, facts->budget.symbol);
 	for (size_t i = 0; i < length; i++) {
 		if (i > 0 && (length - i) % 3 == 0)
 			text_add(out, ",");

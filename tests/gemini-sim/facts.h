@@ -3,6 +3,7 @@
 #define GEMINI_SIM_FACTS_H
 
 #include "tests/gemini-sim/conversation.h"
+#include "tests/gemini-sim/measures.h"
 
 #define FACTS_ROOMS_MAX 12
 #define FACTS_TASKS_MAX 64
@@ -17,9 +18,10 @@ struct room_kind {
 
 struct fact_room {
 	const struct room_kind *kind; /* from the table */
-	char name[64];                /* "Kitchen", "Bathroom 2" */
+	char name[64];                /* "Kitchen" */
 	int count;                    /* how many of this kind were mentioned ("two bedrooms") */
 	bool known;                   /* was there before the current question */
+	struct measures measures;     /* told together with it, or right after it */
 };
 
 struct fact_task {
@@ -33,18 +35,19 @@ struct facts {
 	size_t room_count;
 	struct fact_task tasks[FACTS_TASKS_MAX]; /* from calls and results in the history */
 	size_t task_count;
-	double area_m2;     /* 0 = not told */
-	double length_m;    /* 0 = not told */
-	double width_m;     /* 0 = not told */
-	double height_m;    /* 0 = not told */
-	double budget;      /* 0 = not told */
-	bool budget_is_new; /* told in the current question */
-	char currency[4];   /* ISO code; EUR unless told */
-	const char *symbol; /* "€", "$", "£" or "CHF "; static */
-	int questions;      /* user texts so far, the current one included */
+	struct sum budget;             /* 0 = not told */
+	const struct room_kind *focus; /* kind of the room in question; NULL = none */
+	bool budget_is_new;            /* told in the current question */
+	int questions;                 /* user texts so far, the current one included */
 };
 
 void facts_read(struct facts *facts, const struct conversation *conversation);
+/* The room of this kind; NULL if it was never mentioned. */
+const struct fact_room *facts_room(const struct facts *facts, const struct room_kind *kind);
+/* What the conversation is about: the first room of the current question, else the last one mentioned; NULL if none. */
+const struct fact_room *facts_focus(const struct facts *facts);
+/* What a room may cost: its part of the budget by the weight of its kind; 0 if no budget is known. */
+double facts_room_budget(const struct facts *facts, const struct fact_room *room);
 /* The rooms mentioned in one text. Returns how many; at most `capacity`. */
 size_t facts_rooms_in(const char *text, struct fact_room *rooms, size_t capacity);
 /* Appends "€15,000". */

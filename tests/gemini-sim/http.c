@@ -307,8 +307,8 @@ static const char *http_date(struct http_server *server)
 
 static void http_head(struct http_exchange *x, struct text *head, int status, const char *fields)
 {
-	text_format(head, "HTTP/1.1 %d %s\r\n%sDate: %s\r\nServer: gemini-sim\r\n", status,
-		http_reason(status), fields, http_date(x->connection->server));
+	text_format(head, "HTTP/1.1 %d %s\r\n%sDate: %s\r\nServer: gemini-sim\r\n", status, http_reason(status), fields,
+		http_date(x->connection->server));
 	if (!x->keep_alive)
 		text_add(head, "Connection: close\r\n");
 }

@@ -93,9 +93,7 @@ static enum intent read_intent(const struct persona *p)
 const char *persona_room_name(const struct persona *p)
 {
 	static char name[64];
-	const struct fact_room *room = p->room_count > 0         ? &p->rooms[0]
-				       : p->facts.room_count > 0 ? &p->facts.rooms[p->facts.room_count - 1]
-								 : NULL;
+	const struct fact_room *room = facts_focus(&p->facts);
 	if (room == NULL)
 		return "room";
 	snprintf(name, sizeof name, "%s", room->kind->name);
@@ -105,9 +103,7 @@ const char *persona_room_name(const struct persona *p)
 
 const struct room_plan *persona_plan(const struct persona *p)
 {
-	if (p->room_count > 0)
-		return phrases_plan(p->rooms[0].kind->kind);
-	return phrases_plan(p->facts.room_count > 0 ? p->facts.rooms[p->facts.room_count - 1].kind->kind : "");
+	return phrases_plan(p->facts.focus != NULL ? p->facts.focus->kind : "");
 }
 
 static void fill(struct persona *p, const char *template, struct text *out)
@@ -168,6 +164,17 @@ static void say_failures(struct persona *p, struct text *out)
 	}
 }
 
+static void say_room(const struct done *done, const char *before, struct text *out)
+{
+	const char *name = json_find_text(done->args, "name");
+	double length = json_find_number(done->args, "lengthM", 0);
+	double width = json_find_number(done->args, "widthM", 0);
+	bool numbered = isdigit((unsigned char)name[strlen(name) - 1]);
+	text_format(out, "%s%s%c%s", before, numbered ? "" : "the ", tolower((unsigned char)name[0]), name + 1);
+	if (length > 0 && width > 0)
+		text_format(out, " (%.3g m², about %.3g × %.3g m)", length * width, length, width);
+}
+
 static void say_rooms(struct persona *p, struct text *out)
 {
 	struct done rooms[8];
@@ -175,31 +182,25 @@ static void say_rooms(struct persona *p, struct text *out)
 	size_t count = turn_calls(p, "add_room", rooms, 8);
 	bool updated = turn_calls(p, "update_session", session, 2) > 0 && !failed(&session[0]);
 	const char *title = updated ? json_find_text(session[0].args, "title") : NULL;
+	size_t said = 0;
 	if (title != NULL)
 		text_format(out, "I have set up **%s**", title);
-	else
-		text_add(out, updated ? "I have updated your project" : "That is noted");
+	else if (updated)
+		text_add(out, "I have updated your project");
 	if (updated && json_find(session[0].args, "totalBudget") != NULL) {
 		text_add(out, " with a budget of ");
-		facts_money(&p->facts, p->facts.budget, out);
+		facts_money(&p->facts, p->facts.budget.amount, out);
 	}
 	for (size_t i = 0; i < count; i++) {
-		const char *name = json_find_text(rooms[i].args, "name");
-		if (failed(&rooms[i]) || name == NULL)
+		if (failed(&rooms[i]) || json_find_text(rooms[i].args, "name") == NULL)
 			continue;
-		text_format(out, "%s the %c%s",
-			i == 0           ? " and added"
-			: i + 1 == count ? " and"
-					 : ",",
-			tolower((unsigned char)name[0]), name + 1);
-		if (json_find(rooms[i].args, "lengthM") != NULL && json_find(rooms[i].args, "widthM") != NULL)
-			text_format(out, " (%.4g m², about %.3g × %.3g m)",
-				json_find_number(rooms[i].args, "lengthM", 0) *
-					json_find_number(rooms[i].args, "widthM", 0),
-				json_find_number(rooms[i].args, "lengthM", 0),
-				json_find_number(rooms[i].args, "widthM", 0));
+		const char *link = i + 1 == count ? " and " : ", ";
+		say_room(&rooms[i], said > 0 ? link : updated ? " and added " : "I have added ", out);
+		said++;
 	}
-	text_add(out, count > 0 ? " to your plan.\n\n" : ".\n\n");
+	if (!updated && said == 0)
+		text_add(out, "That is noted");
+	text_add(out, said > 0 ? " to your plan.\n\n" : ".\n\n");
 }
 
 static void say_tasks(struct persona *p, struct text *out)
@@ -333,7 +334,7 @@ static void say_completed(struct persona *p, struct text *out)
 static void say_closing(struct persona *p, struct text *out)
 {
 	const struct room_plan *plan = persona_plan(p);
-	if (p->facts.budget > 0 && p->facts.area_m2 > 0)
+	if (p->facts.budget.amount > 0)
 		fill(p, "{each} ", out);
 	fill(p, plan->split, out);
 	text_add(out, "\n\n");
@@ -366,7 +367,7 @@ static void say_lead_in(const struct persona *p, struct text *out)
 	switch (p->intent) {
 	case INTENT_SETUP:
 		text_add(out,
-			p->facts.questions <= 1
+			persona_is_first_setup(p)
 				? "That sounds like a good project! Let me set it up for you and note the first steps."
 				: "Good, I will add that to your plan.");
 		return;

@@ -38,6 +38,8 @@ void persona_answer(struct answer *answer, const struct conversation *conversati
 bool persona_call_tools(struct persona *p);
 /* After list_tasks was asked in order to complete a task: adds that call. */
 bool persona_call_after_list(struct persona *p);
+/* No room was known before the current question. */
+bool persona_is_first_setup(const struct persona *p);
 /* The open task that the question means; NULL if unclear. */
 const struct fact_task *persona_task_meant(const struct persona *p);
 /* Name of the room the conversation is about, lower case. */

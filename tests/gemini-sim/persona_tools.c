@@ -52,25 +52,41 @@ static void put_room(json_object *args, const char *name)
 	put_text_as(args, (const char *const[]) { "room", "roomName", "room_name", NULL }, name);
 }
 
+bool persona_is_first_setup(const struct persona *p)
+{
+	for (size_t i = 0; i < p->facts.room_count; i++)
+		if (p->facts.rooms[i].known)
+			return false;
+	return true;
+}
+
+static void add_title(const struct persona *p, struct text *title)
+{
+	for (size_t i = 0; i < p->facts.room_count && i < 3; i++) {
+		const char *name = p->facts.rooms[i].kind->name;
+		char first = i == 0 ? name[0] : (char)tolower((unsigned char)name[0]);
+		if (i > 0)
+			text_add(title, i + 1 == p->facts.room_count ? " and " : ", ");
+		text_append(title, &first, 1);
+		text_add(title, name + 1);
+	}
+	if (title->length > 0)
+		text_add(title, " renovation");
+}
+
+/* The title is given once; a user may have changed it since. */
 static void call_update_session(struct persona *p)
 {
 	struct text title = { 0 };
 	json_object *args = json_object_new_object();
-	for (size_t i = 0; i < p->facts.room_count && i < 3; i++) {
-		const char *name = p->facts.rooms[i].kind->name;
-		if (i > 0)
-			text_add(&title, i + 1 == p->facts.room_count ? " and " : ", ");
-		text_append(&title, i == 0 ? name : &(char) { (char)tolower((unsigned char)name[0]) }, 1);
-		text_add(&title, name + 1);
-	}
-	if (title.length > 0) {
-		text_add(&title, " renovation");
+	if (persona_is_first_setup(p))
+		add_title(p, &title);
+	if (title.length > 0)
 		put_text_as(args, (const char *const[]) { "title", "name", NULL }, title.bytes);
-	}
-	if (p->facts.budget > 0) {
-		put_number_as(
-			args, (const char *const[]) { "totalBudget", "budget", "total_budget", NULL }, p->facts.budget);
-		json_put_text(args, "currency", p->facts.currency);
+	if (p->facts.budget_is_new) {
+		put_number_as(args, (const char *const[]) { "totalBudget", "budget", "total_budget", NULL },
+			p->facts.budget.amount);
+		json_put_text(args, "currency", p->facts.budget.code);
 	}
 	text_fini(&title);
 	if (json_object_object_length(args) > 0)
@@ -79,40 +95,34 @@ static void call_update_session(struct persona *p)
 		json_object_put(args);
 }
 
-/* What this room may cost: the whole budget if it is alone, its weight otherwise. */
-static double room_budget(const struct persona *p, const struct fact_room *room)
+/* Sides are only known or made up where at least the area was told. */
+static void put_measures(json_object *args, const struct measures *m)
 {
-	double weights = 0;
-	for (size_t i = 0; i < p->facts.room_count; i++)
-		weights += p->facts.rooms[i].kind->share * p->facts.rooms[i].count;
-	if (weights <= 0 || p->facts.budget <= 0)
-		return 0;
-	return floor(p->facts.budget * room->kind->share / weights / 50) * 50;
+	if (m->area_m2 <= 0)
+		return;
+	double width = m->width_m > 0 ? m->width_m : fmax(floor(sqrt(m->area_m2) * 2) / 2, 0.5);
+	double length = m->length_m > 0 ? m->length_m : round(m->area_m2 / width * 100) / 100;
+	put_number_as(args, (const char *const[]) { "lengthM", "length", "length_m", NULL }, length);
+	put_number_as(args, (const char *const[]) { "widthM", "width", "width_m", NULL }, width);
+	put_number_as(args, (const char *const[]) { "areaM2", "area", "area_m2", NULL }, m->area_m2);
+	if (m->height_m > 0)
+		put_number_as(args, (const char *const[]) { "heightM", "height", "height_m", NULL }, m->height_m);
 }
 
 static void call_add_room(struct persona *p, const struct fact_room *room, int number)
 {
 	char name[80];
 	json_object *args = json_object_new_object();
-	bool measured = p->facts.area_m2 > 0 && p->room_count <= 1 && room->count == 1;
-	double area = measured ? p->facts.area_m2 : room->kind->area_m2;
-	double width = p->facts.width_m > 0 && measured ? p->facts.width_m : floor(sqrt(area) * 2) / 2;
-	double length = p->facts.length_m > 0 && measured ? p->facts.length_m : round(area / width * 100) / 100;
 	if (room->count > 1)
 		snprintf(name, sizeof name, "%s %d", room->name, number);
 	else
 		snprintf(name, sizeof name, "%s", room->name);
 	json_put_text(args, "name", name);
 	put_text_as(args, (const char *const[]) { "kind", "type", "roomType", NULL }, room->kind->kind);
-	if (measured) {
-		put_number_as(args, (const char *const[]) { "lengthM", "length", "length_m", NULL }, length);
-		put_number_as(args, (const char *const[]) { "widthM", "width", "width_m", NULL }, width);
-		put_number_as(args, (const char *const[]) { "areaM2", "area", "area_m2", NULL }, area);
-	}
-	if (p->facts.height_m > 0)
-		put_number_as(args, (const char *const[]) { "heightM", "height", "height_m", NULL }, p->facts.height_m);
-	if (room_budget(p, room) > 0)
-		json_put(args, "budget", json_number(room_budget(p, room)));
+	if (room->count == 1)
+		put_measures(args, &room->measures);
+	if (facts_room_budget(&p->facts, room) > 0)
+		json_put(args, "budget", json_number(facts_room_budget(&p->facts, room)));
 	call(p, "add_room", args);
 }
 
@@ -122,10 +132,13 @@ static void call_add_task(struct persona *p, const struct plan_task *task, const
 	struct text title = { 0 };
 	struct text description = { 0 };
 	json_object *args = json_object_new_object();
+	const struct room_kind *focus = p->facts.focus;
+	p->facts.focus = room->kind; /* numbers in the texts are this room's */
 	snprintf(lower, sizeof lower, "%s", room->name);
 	lower[0] = (char)tolower((unsigned char)lower[0]);
 	phrases_fill(task->title, &p->facts, lower, &title);
 	phrases_fill(task->description, &p->facts, lower, &description);
+	p->facts.focus = focus;
 	json_put_text(args, "title", title.bytes);
 	json_put_text(args, "description", description.bytes);
 	json_put_text(args, "priority", task->priority);
@@ -138,13 +151,13 @@ static void call_add_task(struct persona *p, const struct plan_task *task, const
 static void call_recommend(struct persona *p, const struct plan_product *product, const struct fact_room *room)
 {
 	json_object *args = json_object_new_object();
-	double area = p->facts.area_m2 > 0 && p->room_count <= 1 ? p->facts.area_m2 : room->kind->area_m2;
+	double area = room->measures.area_m2 > 0 ? room->measures.area_m2 : room->kind->area_m2;
 	json_put_text(args, "name", product->name);
 	json_put_text(args, "category", product->category);
 	put_text_as(args, (const char *const[]) { "vendor", "brand", NULL }, product->vendor);
 	put_text_as(args, (const char *const[]) { "url", "link", NULL }, product->url);
 	json_put(args, "price", json_number(product->price));
-	json_put_text(args, "currency", p->facts.currency);
+	json_put_text(args, "currency", p->facts.budget.code);
 	json_put(args, "quantity", json_number(product->per_m2 > 0 ? ceil(product->per_m2 * area) : 1));
 	put_text_as(args, (const char *const[]) { "rationale", "reason", NULL }, product->rationale);
 	put_room(args, room->name);
@@ -154,30 +167,29 @@ static void call_recommend(struct persona *p, const struct plan_product *product
 /* One room gets its whole plan; several share the round, so that it stays readable. */
 static void call_setup(struct persona *p)
 {
-	size_t fresh = 0;
+	const struct fact_room *fresh[FACTS_ROOMS_MAX];
+	size_t count = 0;
 	call_update_session(p);
 	for (size_t i = 0; i < p->room_count; i++) {
-		bool known = false;
-		for (size_t r = 0; r < p->facts.room_count; r++)
-			known = known || (p->facts.rooms[r].kind == p->rooms[i].kind && p->facts.rooms[r].known);
-		p->rooms[i].known = known;
-		fresh += !known;
-		for (int n = 1; !known && n <= p->rooms[i].count; n++)
-			call_add_room(p, &p->rooms[i], n);
+		const struct fact_room *room = facts_room(&p->facts, p->rooms[i].kind);
+		if (room == NULL || room->known)
+			continue;
+		fresh[count++] = room;
+		for (int n = 1; n <= room->count; n++)
+			call_add_room(p, room, n);
 	}
-	size_t tasks = fresh <= 1 ? 4 : fresh == 2 ? 3 : 2;
-	for (size_t i = 0; i < p->room_count; i++) {
-		const struct room_plan *plan = phrases_plan(p->rooms[i].kind->kind);
-		for (size_t t = 0; !p->rooms[i].known && t < tasks && plan->tasks[t].title != NULL; t++)
-			call_add_task(p, &plan->tasks[t], &p->rooms[i]);
+	size_t tasks = count <= 1 ? 4 : count == 2 ? 3 : 2;
+	for (size_t i = 0; i < count; i++) {
+		const struct room_plan *plan = phrases_plan(fresh[i]->kind->kind);
+		for (size_t t = 0; t < tasks && plan->tasks[t].title != NULL; t++)
+			call_add_task(p, &plan->tasks[t], fresh[i]);
 	}
-	for (size_t i = 0; i < p->room_count; i++)
-		if (!p->rooms[i].known)
-			call_recommend(p, &phrases_plan(p->rooms[i].kind->kind)->products[0], &p->rooms[i]);
-	if (fresh == 1)
-		for (size_t i = 0; i < p->room_count; i++)
-			if (!p->rooms[i].known)
-				call_recommend(p, &phrases_plan(p->rooms[i].kind->kind)->products[1], &p->rooms[i]);
+	for (size_t i = 0; i < count; i++) {
+		const struct room_plan *plan = phrases_plan(fresh[i]->kind->kind);
+		call_recommend(p, &plan->products[0], fresh[i]);
+		if (count == 1)
+			call_recommend(p, &plan->products[1], fresh[i]);
+	}
 }
 
 /* "add a task to order the tiles", "remind me to call the plumber", "todo: paint": what stands after the opening. */
@@ -279,16 +291,15 @@ static bool call_list(struct persona *p)
 
 static void call_product(struct persona *p)
 {
-	struct fact_room room = { 0 };
-	if (p->room_count > 0)
-		room = p->rooms[0];
-	else if (p->facts.room_count > 0)
-		room = p->facts.rooms[p->facts.room_count - 1];
-	else
-		facts_rooms_in("kitchen", &room, 1);
-	const struct room_plan *plan = phrases_plan(room.kind->kind);
-	call_recommend(p, &plan->products[0], &room);
-	call_recommend(p, &plan->products[1], &room);
+	struct fact_room kitchen = { 0 };
+	const struct fact_room *room = facts_focus(&p->facts);
+	if (room == NULL) {
+		facts_rooms_in("kitchen", &kitchen, 1);
+		room = &kitchen;
+	}
+	const struct room_plan *plan = phrases_plan(room->kind->kind);
+	call_recommend(p, &plan->products[0], room);
+	call_recommend(p, &plan->products[1], room);
 }
 
 bool persona_call_tools(struct persona *p)

@@ -178,27 +178,39 @@ const struct topic *phrases_topic(const char *text)
 
 static double phrases_area(const struct facts *facts)
 {
-	if (facts->area_m2 > 0)
-		return facts->area_m2;
-	return facts->room_count > 0 ? facts->rooms[facts->room_count - 1].kind->area_m2 : 12;
+	const struct fact_room *room = facts_focus(facts);
+	if (room == NULL)
+		return 12;
+	return room->measures.area_m2 > 0 ? room->measures.area_m2 : room->kind->area_m2;
+}
+
+static double phrases_budget(const struct facts *facts)
+{
+	const struct fact_room *room = facts_focus(facts);
+	return room == NULL ? facts->budget.amount : facts_room_budget(facts, room);
 }
 
 /* What the budget means for each square metre, if both are known. */
-static void fill_each(const struct facts *facts, double area, struct text *out)
+static void fill_each(const struct facts *facts, struct text *out)
 {
-	text_add(out, facts->budget > 0 ? "With " : "For ");
-	if (facts->budget > 0) {
-		facts_money(facts, facts->budget, out);
-		text_add(out, " for ");
-	}
-	facts_area(area, out);
-	if (facts->budget > 0) {
-		text_add(out, " you have about ");
-		facts_money(facts, round(facts->budget / area), out);
-		text_add(out, " per square metre.");
-	} else {
+	double budget = phrases_budget(facts);
+	if (budget <= 0) {
+		text_add(out, "For ");
+		facts_area(phrases_area(facts), out);
 		text_add(out, " the range is wide, and most of it depends on the trades.");
+		return;
 	}
+	text_add(out, facts->room_count > 1 ? "With about " : "With ");
+	facts_money(facts, budget, out);
+	if (facts->room_count > 1) {
+		text_add(out, " of your ");
+		facts_money(facts, facts->budget.amount, out);
+	}
+	text_add(out, " for ");
+	facts_area(phrases_area(facts), out);
+	text_add(out, " you have roughly ");
+	facts_money(facts, round(budget / phrases_area(facts)), out);
+	text_add(out, " per square metre.");
 }
 
 static bool fill_one(const char *name, const struct facts *facts, const char *room, struct text *out)
@@ -211,8 +223,8 @@ static bool fill_one(const char *name, const struct facts *facts, const char *ro
 		text_add(out, room);
 	else if (strcmp(name, "area") == 0)
 		facts_area(area, out);
-	else if (strcmp(name, "budget") == 0 && facts->budget > 0)
-		facts_money(facts, facts->budget, out);
+	else if (strcmp(name, "budget") == 0 && facts->budget.amount > 0)
+		facts_money(facts, facts->budget.amount, out);
 	else if (strcmp(name, "budget") == 0)
 		text_add(out, "your budget");
 	else if (strcmp(name, "tiles") == 0)
@@ -222,11 +234,11 @@ static bool fill_one(const char *name, const struct facts *facts, const char *ro
 	else if (strcmp(name, "paint") == 0)
 		text_format(out, "%.0f litres", ceil(walls * 2 / 8));
 	else if (strcmp(name, "sym") == 0)
-		text_add(out, facts->symbol);
+		text_add(out, facts->budget.symbol);
 	else if (strcmp(name, "each") == 0)
-		fill_each(facts, area, out);
+		fill_each(facts, out);
 	else if (sscanf(name, "%d%c", &share, &percent) == 2 && percent == '%')
-		facts_money(facts, round(facts->budget * share / 100), out);
+		facts_money(facts, round(phrases_budget(facts) * share / 100), out);
 	else
 		return false;
 	return true;
@@ -235,7 +247,7 @@ static bool fill_one(const char *name, const struct facts *facts, const char *ro
 /* Shares of a budget nobody has named are left out together with their brackets: " ({45%})". */
 static size_t unknown_share(const char *template, const struct facts *facts)
 {
-	if (facts->budget > 0 || strncmp(template, " ({", 3) != 0)
+	if (facts->budget.amount > 0 || strncmp(template, " ({", 3) != 0)
 		return 0;
 	size_t width = strcspn(template, ")");
 	return width > 3 && template[width] == ')' && template[width - 2] == '%' ? width + 1 : 0;

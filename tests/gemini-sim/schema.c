@@ -218,16 +218,28 @@ json_object *schema_make(const json_object *schema, const char *subject, uint64_
 	return make_value(&m, schema, "");
 }
 
+/* Words that mean the same in different vocabularies. */
+static const char *synonym(const char *word)
+{
+	static const char *const pairs[][2] = { { "medium", "normal" }, { "normal", "medium" }, { "open", "todo" },
+		{ "todo", "open" }, { "high", "urgent" } };
+	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+		if (strcasecmp(pairs[i][0], word) == 0)
+			return pairs[i][1];
+	return word;
+}
+
 /* "High", "high-priority" and "HIGH" are all meant by an enum value "high". */
 static json_object *fit_enum(const json_object *choices, const json_object *wanted)
 {
 	const char *word = json_object_get_string((json_object *)wanted);
-	for (int pass = 0; pass < 2; pass++) {
+	for (int pass = 0; word != NULL && pass < 3; pass++) {
+		word = pass == 2 ? synonym(word) : word;
 		for (size_t i = 0; i < json_length(choices); i++) {
 			const char *choice = json_object_get_string(json_at(choices, i));
-			if (choice == NULL || word == NULL)
+			if (choice == NULL)
 				continue;
-			if (strcasecmp(choice, word) == 0 || (pass == 1 && (find_no_case(choice, word) != NULL ||
+			if (strcasecmp(choice, word) == 0 || (pass >= 1 && (find_no_case(choice, word) != NULL ||
 										   find_no_case(word, choice) != NULL)))
 				return json_object_get(json_at(choices, i));
 		}
