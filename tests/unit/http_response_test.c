@@ -216,7 +216,7 @@ Test(response, gets_bodies_however_they_are_cut)
 	static const char *const requests[] = {
 		"POST /echo HTTP/1.1\r\n" HOST "Content-Type: application/json\r\nContent-Length: 5\r\n\r\n[1,2]",
 		"POST /echo HTTP/1.1\r\n" HOST "Content-Type: application/json; charset=UTF-8\r\nTransfer-Encoding: "
-					       "chunked\r\n\r\n2\r\n[1\r\n3;x\r\n,2]\r\n0\r\nT: 1\r\n\r\n",
+		"chunked\r\n\r\n2\r\n[1\r\n3;x\r\n,2]\r\n0\r\nT: 1\r\n\r\n",
 	};
 
 	for (size_t i = 0; i < COUNT_OF(requests); i++) {

@@ -231,9 +231,7 @@ void connection_flush(struct connection *c)
 		buffer_consume(&c->out, (size_t)taken);
 		has_progress = has_progress || taken > 0;
 		if ((size_t)taken < waiting.length) {
-			if (buffer_length(&c->out) > PENDING_BYTES_MAX)
-				connection_lost(c, true);
-			else if (has_progress || !c->was_full)
+			if (has_progress || !c->was_full)
 				wait_writable(c);
 			else
 				want_more(c, EV_WRITE);
@@ -368,8 +366,15 @@ void connection_answered(struct connection *c, bool keep_alive, bool lingers)
 		connection_queue(c);
 }
 
+static bool is_overfull_stream(const struct connection *c)
+{
+	return c->rq != NULL && c->rq->response->is_stream && buffer_length(&c->out) > PENDING_BYTES_MAX;
+}
+
 void connection_end_turn(struct connection *c)
 {
+	if (is_overfull_stream(c))
+		connection_lost(c, true);
 	if (c->state != CONNECTION_CLOSED && buffer_length(&c->out) > 0)
 		connection_flush(c);
 	if (c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD || c->state == CONNECTION_BODY) {
