@@ -2,6 +2,7 @@
 #ifndef RENOVATIOND_WORKER_CONTROL_H
 #define RENOVATIOND_WORKER_CONTROL_H
 
+#include "shared/ipc.h"
 #include "worker/worker.h"
 
 struct supervisor_link;
@@ -14,6 +15,8 @@ void control_ready(struct supervisor_link *link);
 /* Called when the supervisor names a dead worker; set by main.c to the chat's take-over. */
 void control_on_slot_died(struct supervisor_link *link, void (*fn)(void *arg, int slot, uint64_t epoch), void *arg);
 void control_report(struct supervisor_link *link, const struct message_closed *closed);
+/* What the process exits with once the shutdown has finished: 0, or 70 when the supervisor was gone. */
+int control_exit_code(const struct supervisor_link *link);
 void control_close(struct supervisor_link **link);
 
 #endif

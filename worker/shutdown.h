@@ -17,7 +17,8 @@ enum shutdown_result { SHUTDOWN_DONE, SHUTDOWN_TIMEOUT, SHUTDOWN_ERROR, SHUTDOWN
 struct shutdown_resource {
 	const char *name;          /* http realtime turns database gemini logs */
 	enum shutdown_phase phase; /* phases run in order, resources of one phase side by side */
-	int64_t deadline_ms;       /* from the start of its phase */
+	int64_t deadline_ms;       /* of a stop: from the start of its phase */
+	int64_t drain_ms;          /* of a drain (is_stop false): the same; 0 = deadline_ms */
 	/* Begins to close. Calls shutdown_done(s, name, …) when closed, now or later. Safe to call twice. `is_stop` as message_drain. */
 	void (*close)(void *arg, bool is_stop);
 	/* The deadline has passed: cut what is left, at once; returns how many things were cut; *lost_out counts acknowledged things not stored. */

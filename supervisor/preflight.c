@@ -1,0 +1,193 @@
+/* preflight.c: everything that must be right before we listen: our own checks, and those of `renovationd-worker --check`, which links what we do not.
+ * Called by main.c. All checks run and are reported together; a start that only transient failures prevent is tried again for 20 s. */
+#include "config.h"
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "supervisor/checks.h"
+#include "supervisor/spawn.h"
+
+#define CHECKER_LIMIT_MS   30000
+#define REPORT_MAX_BYTES   65536
+#define RETRY_TOTAL_MS     20000
+#define RETRY_DELAY_MOST_S 4
+#define STOPPED            (-1)
+
+static void checker_failed(struct report *r, int exit_code, const char *what)
+{
+	struct report_row *row = report_add(r, "checker");
+
+	row->state = REPORT_FAILED;
+	row->exit_code = exit_code;
+	report_detail(row, "%s", what);
+	report_remedy(row, "see the lines before this one");
+}
+
+/* Reads the report until the checker closes it. False when a stop signal came or it took too long. */
+static enum signals_wait gather(int fd, struct buffer *lines)
+{
+	int64_t end_ms = clock_monotonic_ms() + CHECKER_LIMIT_MS;
+
+	for (;;) {
+		int64_t left_ms = end_ms - clock_monotonic_ms();
+		enum signals_wait what = signals_wait(fd, left_ms > 0 ? (int)left_ms : 0);
+		ssize_t length;
+
+		if (what != SIGNALS_READABLE)
+			return what;
+		length = read(fd, buffer_reserve(lines, 4096), 4096);
+		if (length < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (length <= 0 || buffer_length(lines) > REPORT_MAX_BYTES)
+			return SIGNALS_READABLE;
+		buffer_grown(lines, (size_t)length);
+	}
+}
+
+static void judge(struct report *r, const struct buffer *lines, int status)
+{
+	char what[160];
+	int before = r->count;
+
+	if (report_read(buffer_text(lines), r) != ERROR_NONE) {
+		r->count = before;
+		checker_failed(r, EXIT_STORM, "renovationd-worker --check sent a report that cannot be read");
+	} else if (WIFSIGNALED(status)) {
+		(void)snprintf(
+			what, sizeof what, "renovationd-worker --check died of SIG%s", sigabbrev_np(WTERMSIG(status)));
+		checker_failed(r, EXIT_STORM, what);
+	} else if (r->count == before) {
+		(void)snprintf(what, sizeof what, "renovationd-worker --check ended with %d and no report",
+			WEXITSTATUS(status));
+		checker_failed(r, EXIT_STORM, what);
+	}
+}
+
+static pid_t start_checker(struct supervisor *s, int options, int report)
+{
+	struct spawn_plan plan = { .count = 0, .argv = { "renovationd-worker", "--check", NULL } };
+
+	spawn_add(&plan, options, INHERIT_OPTIONS);
+	spawn_add(&plan, report, INHERIT_REPORT);
+	return spawn_run(s, &plan);
+}
+
+/* Adds the checker's rows. STOPPED when a stop signal came, else 0. */
+static int run_checker(struct supervisor *s, struct report *r)
+{
+	int pipe_ends[2] = { -1, -1 }, options = -1, status = 0, report_end = -1;
+	struct buffer lines;
+	enum signals_wait ended = SIGNALS_TIMEOUT;
+	pid_t pid = -1;
+
+	buffer_init(&lines);
+	if (options_store(s->options, &options) != ERROR_NONE || pipe2(pipe_ends, O_CLOEXEC) != 0) {
+		checker_failed(r, EXIT_OS, strerror(errno));
+		goto out;
+	}
+	options = descriptor_lift(options);
+	report_end = descriptor_lift(pipe_ends[1]);
+	pid = start_checker(s, options, report_end);
+	close(report_end);
+	if (pid < 0) {
+		checker_failed(r, EXIT_OS, strerror(errno));
+		goto out;
+	}
+	ended = gather(pipe_ends[0], &lines);
+	if (ended != SIGNALS_READABLE)
+		(void)kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (ended == SIGNALS_TIMEOUT)
+		checker_failed(r, EXIT_STORM, "renovationd-worker --check took longer than 30 s");
+	else if (ended == SIGNALS_READABLE)
+		judge(r, &lines, status);
+out:
+	if (pipe_ends[0] >= 0)
+		close(pipe_ends[0]);
+	if (options >= 0)
+		close(options);
+	buffer_fini(&lines);
+	return ended == SIGNALS_STOP && pid > 0 ? STOPPED : EXIT_OK;
+}
+
+static int check_once(struct supervisor *s, struct report *r)
+{
+	static const char *const of_checker[] = { "database", "gemini" };
+
+	r->count = 0;
+	checks_configuration(s, r);
+	checks_files(s, r);
+	checks_limits(s, r);
+	if (!configuration_has_faults(s->config))
+		return run_checker(s, r);
+	for (size_t i = 0; i < COUNT_OF(of_checker); i++) {
+		struct report_row *row = report_add(r, of_checker[i]);
+
+		row->state = REPORT_SKIPPED;
+		report_detail(row, "not tried with a wrong configuration");
+	}
+	return EXIT_OK;
+}
+
+static void publish(const struct supervisor *s, const struct report *r, bool is_check_only)
+{
+	int code = report_exit_code(r);
+	struct buffer checks, faults;
+
+	if (is_check_only || isatty(STDERR_FILENO)) {
+		configuration_print_faults(s->config, stderr);
+		report_print_table(r, stderr);
+		(void)fflush(stderr);
+	}
+	buffer_init(&checks);
+	buffer_init(&faults);
+	report_write_json(r, &checks);
+	configuration_write_faults_json(s->config, &faults);
+	LOG(code ? LOG_FATAL : LOG_INFO, code ? "preflight failed" : "preflight passed", F_STR("event", "preflight"),
+		F_INT("exit_code", code), F_RAW("faults", s->config->count ? buffer_text(&faults) : TEXT_NONE),
+		F_RAW("checks", buffer_text(&checks)));
+	log_flush();
+	buffer_fini(&checks);
+	buffer_fini(&faults);
+}
+
+int preflight_run(struct supervisor *s, bool is_check_only)
+{
+	int64_t end_ms = clock_monotonic_ms() + RETRY_TOTAL_MS;
+	struct report *r = must_alloc(sizeof *r);
+	int code = check_once(s, r), delay_s = 1;
+
+	while (code == EXIT_OK && !is_check_only && report_is_only_transient(r) &&
+		clock_monotonic_ms() + delay_s * 1000 <= end_ms) {
+		struct buffer checks;
+
+		buffer_init(&checks);
+		report_write_json(r, &checks);
+		LOG(LOG_WARN, "preflight: trying again", F_INT("delay_ms", delay_s * 1000),
+			F_RAW("checks", buffer_text(&checks)));
+		buffer_fini(&checks);
+		notify_checking(RETRY_TOTAL_MS * 2);
+		notify_status("preflight failed, trying again in %d s", delay_s);
+		if (signals_wait(-1, delay_s * 1000) == SIGNALS_STOP) {
+			code = STOPPED;
+			break;
+		}
+		delay_s = delay_s < RETRY_DELAY_MOST_S ? delay_s * 2 : RETRY_DELAY_MOST_S;
+		code = check_once(s, r);
+	}
+	if (code == EXIT_OK) {
+		publish(s, r, is_check_only);
+		code = report_exit_code(r);
+	}
+	free(r);
+	return code;
+}

@@ -1,0 +1,31 @@
+/* spawn.h: fork and exec of our own programs with descriptors at agreed numbers and nothing else. */
+#ifndef RENOVATIOND_SUPERVISOR_SPAWN_H
+#define RENOVATIOND_SUPERVISOR_SPAWN_H
+
+#include "supervisor/supervisor.h"
+
+struct spawn_descriptor {
+	int from; /* ours, above the agreed numbers; borrowed */
+	int to;   /* where the child finds it */
+};
+
+#define SPAWN_DESCRIPTORS_MAX (16 + SLOTS_MAX)
+
+struct spawn_plan {
+	struct spawn_descriptor descriptors[SPAWN_DESCRIPTORS_MAX]; /* beside 0, 1 and 2 */
+	int count;                                                  /* of them */
+	const char *argv[16]; /* NULL-terminated; [0] is the name, the program is the worker's */
+	bool is_worker;       /* writes its pid into this slot of the scoreboard and gets a process group of its own */
+	struct scoreboard_slot *board_slot; /* of a worker */
+};
+
+void spawn_add(struct spawn_plan *plan, int from, int to);
+/* Starts the worker program. Returns its pid, or -1 with errno. */
+pid_t spawn_run(const struct supervisor *s, const struct spawn_plan *plan);
+/* The environment of workers: ours without what options come from. Owned by the caller; the strings are borrowed from environ. */
+char **spawn_environment(void);
+
+/* Starts a worker in an empty slot with a new epoch; the slot then has a pid and a control channel. Errors: ERROR_SYSTEM (errno says what). */
+MUST_CHECK enum error spawn_worker(struct supervisor *s, struct slot *slot);
+
+#endif

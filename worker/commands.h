@@ -1,0 +1,10 @@
+/* commands.h: what renovationd-worker does beside serving: the preflight's checks, migrations, and printing its routes. Each ends the process. */
+#ifndef RENOVATIOND_WORKER_COMMANDS_H
+#define RENOVATIOND_WORKER_COMMANDS_H
+
+/* All return exit codes (shared/inherit.h). */
+int command_check(void);                     /* options at INHERIT_OPTIONS, report to INHERIT_REPORT */
+int command_migrate(int argc, char *argv[]); /* argv: up|down|status [--dry-run] [--to N]; options at INHERIT_OPTIONS */
+int command_print_routes(void);              /* a line per route on standard output */
+
+#endif

@@ -1,0 +1,345 @@
+/* main.c: renovationd-worker: arguments, then the parts in order, the loop, and the parts closed in reverse. Started by renovationd with everything at the
+ * agreed descriptors (shared/inherit.h); parses no file and no environment. The short commands are commands.c's. */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "shared/inherit.h"
+#include "shared/log.h"
+#include "worker/api/health.h"
+#include "worker/auth.h"
+#include "worker/commands.h"
+#include "worker/control.h"
+#include "worker/db/db.h"
+#include "worker/gemini/provider.h"
+#include "worker/http/server.h"
+#include "worker/routes.h"
+#include "worker/shutdown.h"
+#include "worker/worker.h"
+
+struct arguments {
+	uint64_t slot, generation, epoch; /* which life this is */
+	uint64_t given;                   /* bit per argument seen */
+	const char *role;                 /* "web" */
+};
+
+static bool is_finished; /* the shutdown is through: the loop ends */
+
+/* ---- resources of the shutdown ------------------------------------------------------------------------------- */
+
+static void http_drained(void *arg)
+{
+	struct worker *w = arg;
+
+	shutdown_done(w->shutdown, "http", SHUTDOWN_DONE, "");
+}
+
+static void close_http(void *arg, bool is_stop)
+{
+	struct worker *w = arg;
+
+	http_stop_accepting(w->http, true);
+	http_drain(w->http, is_stop, http_drained, w);
+}
+
+static int cut_http(void *arg, int *lost_out)
+{
+	struct worker *w = arg;
+
+	(void)lost_out;
+	return http_cut(w->http);
+}
+
+static void database_drained(void *arg)
+{
+	struct worker *w = arg;
+
+	shutdown_done(w->shutdown, "database", SHUTDOWN_DONE, "");
+}
+
+static void close_database(void *arg, bool is_stop)
+{
+	struct worker *w = arg;
+
+	(void)is_stop;
+	db_drain(w->db, database_drained, w);
+}
+
+static int cut_database(void *arg, int *lost_out)
+{
+	struct worker *w = arg;
+
+	(void)lost_out;
+	return db_cancel_all(w->db);
+}
+
+static void close_gemini(void *arg, bool is_stop)
+{
+	struct worker *w = arg;
+	char detail[64];
+
+	(void)is_stop;
+	(void)snprintf(detail, sizeof detail, "%zu transfers ended", provider_active(w->provider));
+	provider_close(&w->provider);
+	shutdown_done(w->shutdown, "gemini", SHUTDOWN_DONE, detail);
+}
+
+static void close_logs(void *arg, bool is_stop)
+{
+	struct worker *w = arg;
+
+	(void)is_stop;
+	log_flush();
+	shutdown_done(w->shutdown, "logs", log_dropped() ? SHUTDOWN_ERROR : SHUTDOWN_DONE,
+		log_dropped() ? "lines were dropped" : "");
+}
+
+static void register_resources(struct worker *w)
+{
+	const struct options *o = &w->options;
+	const struct shutdown_resource resources[] = {
+		{ "http", SHUTDOWN_SOCKETS, o->shutdown_http_ms, o->drain_timeout_ms, close_http, cut_http, w },
+		{ "database", SHUTDOWN_DATABASE, o->shutdown_database_ms, 0, close_database, cut_database, w },
+		{ "gemini", SHUTDOWN_CLIENTS, o->shutdown_gemini_ms, 0, close_gemini, NULL, w },
+		{ "logs", SHUTDOWN_LOGS, o->shutdown_logs_ms, 0, close_logs, NULL, w },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(resources); i++)
+		shutdown_register(w->shutdown, &resources[i]);
+}
+
+static void on_closed(void *arg, const struct message_closed *closed)
+{
+	struct worker *w = arg;
+
+	control_report(w->link, closed);
+}
+
+static void on_finished(void *arg)
+{
+	struct worker *w = arg;
+
+	SCOREBOARD_SET(w->slot->state, WORKER_CLOSING);
+	is_finished = true;
+	(void)event_base_loopbreak(w->base);
+}
+
+/* ---- the parts, in order ------------------------------------------------------------------------------------- */
+
+static enum error open_memory(struct worker *w, const struct arguments *arguments)
+{
+	enum error e = options_load(&w->options, INHERIT_OPTIONS);
+	enum log_level level = LOG_INFO;
+	char host[65] = "?";
+
+	if (e != ERROR_NONE)
+		return e;
+	(void)log_parse_level(text_of(w->options.log_level), &level);
+	log_open("renovationd-worker", (int)arguments->slot, level, STDERR_FILENO);
+	w->slot_index = (int)arguments->slot;
+	w->generation = (uint32_t)arguments->generation;
+	w->epoch = arguments->epoch;
+	e = scoreboard_map(INHERIT_SCOREBOARD, &w->board);
+	if (e != ERROR_NONE)
+		return e;
+	w->slot = &w->board->slots[w->slot_index];
+	(void)gethostname(host, sizeof host - 1);
+	(void)snprintf(w->lease, sizeof w->lease, "%.40s/%llx/%d/%llu", host,
+		(unsigned long long)SCOREBOARD_GET(w->board->instance), w->slot_index, (unsigned long long)w->epoch);
+	return ERROR_NONE;
+}
+
+static enum error open_loop(struct worker *w)
+{
+	struct event_config *wishes = event_config_new();
+
+	if (wishes == NULL || event_config_set_flag(wishes, EVENT_BASE_FLAG_NOLOCK) != 0)
+		return ERROR_SYSTEM;
+	w->base = event_base_new_with_config(wishes);
+	event_config_free(wishes);
+	return w->base != NULL ? ERROR_NONE : ERROR_SYSTEM;
+}
+
+static enum error open_http(struct worker *w)
+{
+	const struct http_options options = { .base = w->base,
+		.listener = INHERIT_LISTENER,
+		.limits = &w->options,
+		.board = w->board,
+		.slot = w->slot_index,
+		.routes = worker_routes,
+		.route_count = worker_route_count,
+		.authenticate = auth_request,
+		.context = w };
+
+	return http_open(&options, &w->http);
+}
+
+/* Names the part that would not open. */
+static enum error open_parts(struct worker *w, const struct arguments *arguments, const char **part_out)
+{
+	enum error e;
+
+	*part_out = "options and scoreboard";
+	if ((e = open_memory(w, arguments)) != ERROR_NONE)
+		return e;
+	*part_out = "event loop";
+	if ((e = open_loop(w)) != ERROR_NONE)
+		return e;
+	*part_out = "shutdown";
+	if ((e = shutdown_open(w->base, on_closed, on_finished, w, &w->shutdown)) != ERROR_NONE)
+		return e;
+	*part_out = "link to the supervisor";
+	if ((e = control_open(w, &w->link)) != ERROR_NONE)
+		return e;
+	*part_out = "database";
+	if ((e = db_open(w->base, &w->options, w->slot, &w->db)) != ERROR_NONE)
+		return e;
+	*part_out = "model provider";
+	if ((e = provider_open(w->base, &w->options, &w->provider)) != ERROR_NONE)
+		return e;
+	*part_out = "authentication and health";
+	w->auth = auth_open(w);
+	w->health = health_open(w);
+	if (w->auth == NULL || w->health == NULL)
+		return ERROR_SYSTEM;
+	*part_out = "HTTP server";
+	if ((e = open_http(w)) != ERROR_NONE)
+		return e;
+	register_resources(w);
+	return ERROR_NONE;
+}
+
+static void close_parts(struct worker *w)
+{
+	http_close(&w->http);
+	health_close(&w->health);
+	auth_close(&w->auth);
+	provider_close(&w->provider);
+	db_close(&w->db);
+	control_close(&w->link);
+	shutdown_close(&w->shutdown);
+	if (w->base != NULL)
+		event_base_free(w->base);
+	scoreboard_unmap(&w->board);
+	options_fini(&w->options);
+}
+
+static int exit_code_of(enum error e)
+{
+	switch ((int)e) {
+	case ERROR_CONFIG: return EXIT_CONFIG_WRONG;
+	case ERROR_PROTOCOL: return EXIT_STATE_CORRUPT;
+	case ERROR_CLOSED: return EXIT_STORM;
+	default: return EXIT_OS;
+	}
+}
+
+static int serve(const struct arguments *arguments)
+{
+	static struct worker w;
+	const char *part = "";
+	enum error e = open_parts(&w, arguments, &part);
+	int code = EXIT_OK;
+
+	if (e != ERROR_NONE) {
+		LOG(LOG_FATAL, "cannot open a part", F_STR("part", part), F_STR("error", error_code(e)),
+			F_STR("errno", strerror(errno)));
+		code = exit_code_of(e);
+	} else {
+		http_start(w.http);
+		control_ready(w.link);
+	}
+	while (code == EXIT_OK && !is_finished) {
+		if (event_base_loop(w.base, EVLOOP_ONCE) < 0)
+			code = EXIT_OS;
+		log_flush();
+	}
+	if (code == EXIT_OK)
+		code = control_exit_code(w.link);
+	close_parts(&w);
+	log_close();
+	return code;
+}
+
+/* ---- arguments ----------------------------------------------------------------------------------------------- */
+
+enum argument { ROLE = 256, SLOT, GENERATION, EPOCH, CHECK, MIGRATE, PRINT_ROUTES, VERSION, HELP };
+
+static void print_help(FILE *out)
+{
+	(void)fputs("renovationd-worker: serves requests; started by renovationd, not by hand.\n"
+		    "\n"
+		    "usage: renovationd-worker --role web --slot S --generation G --epoch E\n"
+		    "       renovationd-worker --check\n"
+		    "       renovationd-worker --migrate up|down|status [--dry-run] [--to VERSION]\n"
+		    "       renovationd-worker --print-routes | --version | --help\n",
+		out);
+}
+
+static bool take_number(struct arguments *arguments, int option, uint64_t *value, uint64_t most)
+{
+	arguments->given |= 1u << (option - ROLE);
+	return text_parse_u64(text_of(optarg), value) && *value <= most;
+}
+
+static int wrong_usage(void)
+{
+	print_help(stderr);
+	return EXIT_USAGE_WRONG;
+}
+
+static int run_worker(const struct arguments *arguments)
+{
+	const uint64_t needed = 1u << (SLOT - ROLE) | 1u << (GENERATION - ROLE) | 1u << (EPOCH - ROLE);
+
+	if (arguments->role == NULL || strcmp(arguments->role, "web") != 0 || (arguments->given & needed) != needed)
+		return wrong_usage();
+	return serve(arguments);
+}
+
+int main(int argc, char *argv[])
+{
+	static const struct option known[] = { { "role", required_argument, NULL, ROLE },
+		{ "slot", required_argument, NULL, SLOT }, { "generation", required_argument, NULL, GENERATION },
+		{ "epoch", required_argument, NULL, EPOCH }, { "check", no_argument, NULL, CHECK },
+		{ "migrate", no_argument, NULL, MIGRATE }, { "print-routes", no_argument, NULL, PRINT_ROUTES },
+		{ "version", no_argument, NULL, VERSION }, { "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 } };
+	struct arguments arguments = { .role = NULL };
+	int option;
+
+	/* When it was started through a descriptor, the kernel named it after that. */
+	(void)prctl(PR_SET_NAME, "renovationd-worker", 0, 0, 0);
+	log_open("renovationd-worker", -1, LOG_INFO, STDERR_FILENO);
+	while ((option = getopt_long(argc, argv, "+", known, NULL)) != -1)
+		switch (option) {
+		case ROLE: arguments.role = optarg; break;
+		case SLOT:
+			if (!take_number(&arguments, option, &arguments.slot, SLOTS_MAX - 1))
+				return wrong_usage();
+			break;
+		case GENERATION:
+			if (!take_number(&arguments, option, &arguments.generation, UINT32_MAX))
+				return wrong_usage();
+			break;
+		case EPOCH:
+			if (!take_number(&arguments, option, &arguments.epoch, INT64_MAX))
+				return wrong_usage();
+			break;
+		case CHECK: return command_check();
+		case MIGRATE: return command_migrate(argc - optind, argv + optind);
+		case PRINT_ROUTES: return command_print_routes();
+		case VERSION: (void)printf("renovationd-worker %s\n", PACKAGE_VERSION); return EXIT_OK;
+		case HELP: print_help(stdout); return EXIT_OK;
+		default: return wrong_usage();
+		}
+	if (optind < argc)
+		return wrong_usage();
+	return run_worker(&arguments);
+}
