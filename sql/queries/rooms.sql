@@ -30,8 +30,8 @@ WITH {{prior}},
 made AS (
 	INSERT INTO renovation_rooms (owner_id, session_id, name, kind, position, length_m, width_m, height_m, area_m2, budget, checklist, plan)
 	SELECT $1, $6, $2->>'name', $2->>'kind',
-		coalesce(($2->>'position')::int,
-			(SELECT least(max(x.position) + 1, 1000000) FROM renovation_rooms x WHERE x.owner_id = $1 AND x.session_id = $6), 0),
+		coalesce(($2->>'position')::int, (SELECT least(coalesce(max(x.position) + 1, 0), 1000000)
+			FROM renovation_rooms x WHERE x.owner_id = $1 AND x.session_id = $6)),
 		($2->>'lengthM')::numeric, ($2->>'widthM')::numeric, ($2->>'heightM')::numeric, ($2->>'areaM2')::numeric, ($2->>'budget')::numeric,
 		nullif($2->'checklist', 'null'), nullif($2->'plan', 'null')
 	WHERE NOT EXISTS (SELECT FROM prior)

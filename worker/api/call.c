@@ -130,6 +130,13 @@ static void answer_constraint(struct call *c, const struct resource_constraint *
 	buffer_fini(&extra);
 }
 
+/* What PostgreSQL alone can tell: a number inside an object that it cannot hold. */
+static void refuse_value(struct call *c)
+{
+	fields_problem(&c->problems, TEXT(""), "out_of_range", TEXT("a value is out of range"));
+	(void)call_is_valid(c);
+}
+
 void call_refused(struct call *c, enum error e, const struct db_result *result)
 {
 	const char *constraint =
@@ -142,6 +149,8 @@ void call_refused(struct call *c, enum error e, const struct db_result *result)
 		}
 	if (ends_with(constraint, "_owner_id_fkey")) /* erased since the authenticator looked */
 		response_problem(c->rq, ERROR_INVALID_CREDENTIALS, NULL);
+	else if (e == ERROR_VALIDATION_FAILED)
+		refuse_value(c);
 	else if (error_status(e) == 503)
 		response_problem_retry(c->rq, e, NULL, RETRY_AFTER_S);
 	else

@@ -194,7 +194,8 @@ static void write_responses(struct buffer *out, const struct route *route)
 	} else {
 		write_answer(out, "2XX", "Done", "", NULL, "");
 	}
-	write_raw(out, "default", "{\"$ref\":\"#/components/responses/Problem\"}");
+	write_raw(out, "4XX", "{\"$ref\":\"#/components/responses/Problem\"}");
+	write_raw(out, "5XX", "{\"$ref\":\"#/components/responses/Problem\"}");
 	write_close(out, '}');
 }
 
