@@ -19,7 +19,7 @@
 #define LENGTH_0 "\r\nContent-Length: 0\r\n\r\n"
 #define EVENT(t)                                                                                                       \
 	"data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"" t "\"}]}}],\"modelVersion\": "              \
-									     "\"m\"}\r\n\r\n"
+	"\"m\"}\r\n\r\n"
 #define FINISH(t)                                                                                                      \
 	"data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"" t                                           \
 	"\"}]},\"finishReason\": \"STOP\"}]}\r\n\r\n"
@@ -632,9 +632,12 @@ Test(gemini_provider, wrong_options_are_refused)
 		struct provider *provider = NULL;
 		struct options options;
 
+		const char *expected;
+
 		options_init(&options);
-		set(&options, wrong[i].id, wrong[i].value);
-		cr_assert_eq(provider_open(base, &options, &provider), ERROR_CONFIG, "%s", wrong[i].value);
+		/* Some are caught by the option table already. */
+		if (options_set(&options, wrong[i].id, text_of(wrong[i].value), &expected))
+			cr_assert_eq(provider_open(base, &options, &provider), ERROR_CONFIG, "%s", wrong[i].value);
 		cr_assert_null(provider);
 		options_fini(&options);
 		event_base_free(base);
