@@ -80,15 +80,15 @@ void configuration_print(const struct configuration *c, FILE *out)
 
 static void print_sample_row(FILE *out, const struct option_row *row)
 {
-	static const char *const classes[] = { "applied by a reload", "a reload replaces the workers",
-		"needs a restart" };
+	static const char *const classes[] = { "Applied by a reload", "A reload replaces the workers",
+		"Needs a restart" };
 
 	(void)fprintf(out, "\n# %s.\n# ", row->help);
 	if (row->kind == OPTION_KIND_INT)
-		(void)fprintf(out, "%" PRId64 " to %" PRId64 "%s%s; ", row->min, row->max, row->unit[0] ? " " : "",
+		(void)fprintf(out, "%" PRId64 " to %" PRId64 "%s%s. ", row->min, row->max, row->unit[0] ? " " : "",
 			row->unit);
 	if (row->kind == OPTION_KIND_SECRET)
-		(void)fprintf(out, "Secret: better in the file named by %s_file; ", row->name);
+		(void)fprintf(out, "Secret: better in the file named by %s_file. ", row->name);
 	(void)fprintf(out, "%s.\n#%s = ", classes[row->class], row->name);
 	print_value(out, row->kind, text_of(row->value));
 	(void)fprintf(out, ";\n");
