@@ -97,7 +97,7 @@ test("invalid members are refused with their path", async () => {
 	await refused({ title: "x", colour: "red" }, "colour");
 	await refused({ title: "x", totalBudget: "-1" }, "totalBudget");
 	await refused({ title: "x", totalBudget: "1.234" }, "totalBudget");
-	await problem(await owner.call("POST", "/api/sessions", { headers: { "Content-Type": "text/plain" } }), 415);
+	await problem(await owner.call("POST", "/api/sessions", { body: { title: "x" }, headers: { "Content-Type": "text/plain" } }), 415);
 	const broken = await fetch(`${server}/api/sessions`, { method: "POST", headers: { "X-Owner-Token": owner.token, "Content-Type": "application/json" }, body: "{\"title\":" });
 	await problem(broken, 400, "invalid_json");
 });
