@@ -181,11 +181,12 @@ function sql(text) {
   return execFileSync(`${pgBin}/psql`, ['-h', process.env.BENCH_PG, '-U', 'renovationd', '-d', 'renovationd', '-Atqc', text], { encoding: 'utf8' }).trim();
 }
 
-// The statement that the server itself runs, from the file it is built from.
+// The statement that the server itself runs, from the table it is built from.
 function statement(name) {
-  const file = readFileSync(join(top, 'sql', 'queries', `${name.split('_')[0]}.sql`), 'utf8');
-  const part = file.split(/^-- statement: /m).find((one) => one.startsWith(`${name}\n`));
-  return part.split('\n').slice(1).filter((line) => !line.startsWith('--')).join('\n').trim().replace(/;$/, '');
+  const table = readFileSync(join(build, 'worker', 'db', 'statements.c'), 'utf8');
+  const row = table.slice(table.indexOf(`[SQL_${name}] = {`));
+  const literals = /\.sql =\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/.exec(row)[1];
+  return [...literals.matchAll(/"(?:[^"\\]|\\.)*"/g)].map(([literal]) => JSON.parse(literal)).join('').trim().replace(/;$/, '');
 }
 
 function requestFile(requests) {
