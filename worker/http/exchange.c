@@ -137,8 +137,8 @@ void exchange_client_gone(struct request *rq)
 		rs->is_gone_told = true;
 		if (rs->events.on_gone != NULL)
 			rs->events.on_gone(rs->events.arg);
-	} else if (!rs->is_stream && !rs->is_body_whole && !rs->is_authenticating) {
-		drop(rq);
+	} else if (rs->status == 0 && !rs->is_body_whole && !rs->is_authenticating) {
+		drop(rq); /* with a status it is just being answered, and its answer found the socket dead */
 	}
 }
 
