@@ -41,6 +41,8 @@ static const struct {
 		"temperature is not supported", MEMBER_TEMPERATURE },
 	{ 400, ERROR_BODY("INVALID_ARGUMENT", "thinking_level MINIMAL is unknown", ""), NULL, MODEL_BAD_REQUEST, false,
 		0, "thinking_level MINIMAL is unknown", MEMBER_THINKING },
+	{ 400, ERROR_BODY("INVALID_ARGUMENT", "Thinking level is not supported for this model.", ""), NULL,
+		MODEL_BAD_REQUEST, false, 0, "Thinking level is not supported for this model.", MEMBER_THINKING },
 	{ 401, ERROR_BODY("UNAUTHENTICATED", "", INFO("ACCESS_TOKEN_TYPE_UNSUPPORTED")), NULL, MODEL_AUTH, false, 0,
 		"ACCESS_TOKEN_TYPE_UNSUPPORTED", 0 },
 	{ 403, ERROR_BODY("PERMISSION_DENIED", "", INFO("SERVICE_DISABLED")), NULL, MODEL_AUTH, false, 0,

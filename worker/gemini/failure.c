@@ -182,8 +182,8 @@ static enum model_failure classify_400(struct failure *f, struct text message, c
 		return MODEL_AUTH;
 	if (mentions(message, "temperature"))
 		f->refused |= MEMBER_TEMPERATURE;
-	if (mentions(message, "thinkingBudget") || mentions(message, "thinkingLevel") ||
-		mentions(message, "thinking_level") || mentions(message, "thinking_budget"))
+	/* thinkingBudget, thinking_level, "Thinking level is not supported", "only works in thinking mode": the wording varies. */
+	if (mentions(message, "hinking"))
 		f->refused |= MEMBER_THINKING;
 	return MODEL_BAD_REQUEST;
 }
