@@ -129,7 +129,7 @@ static struct fact_task *facts_task(struct facts *facts, const char *title, cons
 		return NULL;
 	struct fact_task *task = &facts->tasks[facts->task_count++];
 	*task = (struct fact_task) { 0 };
-	snprintf(task->title, sizeof task->title, "%s", title);
+	text_copy(task->title, sizeof task->title, title, strlen(title));
 	return task;
 }
 

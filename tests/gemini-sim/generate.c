@@ -90,25 +90,22 @@ static void add_marked_call(struct answer *answer, const struct conversation *c,
 /* The things named after "for": "get_price for A1 and B2" asks for the tool twice. */
 static size_t named_things(const char *text, char things[][48], size_t capacity)
 {
-	const char *at = NULL;
-	for (const char *next = text; (next = find_word(next, "for")) != NULL; next++)
-		at = next + 3;
+	static const char *const links[] = { "and ", "once ", "for ", "once " };
+	const char *at = find_word(text, "for");
 	size_t count = 0;
+	at = at == NULL ? NULL : at + strlen("for");
 	while (at != NULL && count < capacity) {
 		at += strspn(at, " ,:");
-		if (strncmp(at, "and ", 4) == 0)
-			at += 4;
-		if (strncmp(at, "for ", 4) == 0)
-			at += 4;
-		if (strncmp(at, "once ", 5) == 0)
-			at += 5;
+		for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+			if (strncmp(at, links[i], strlen(links[i])) == 0)
+				at += strlen(links[i]);
 		const char *end = at + strcspn(at, ",.?!\n");
 		const char *conjunction = strstr(at, " and ");
 		if (conjunction != NULL && conjunction < end)
 			end = conjunction;
 		if (end == at)
 			break;
-		snprintf(things[count++], sizeof things[0], "%.*s", (int)(end - at), at);
+		text_copy(things[count++], sizeof things[0], at, (size_t)(end - at));
 		if (*end != ',' && end != conjunction)
 			break;
 		at = end + 1;

@@ -217,6 +217,17 @@ long base64_decode(const char *string, size_t length, unsigned char *out, size_t
 	return (long)count;
 }
 
+void text_copy(char *out, size_t capacity, const char *bytes, size_t length)
+{
+	if (length >= capacity) {
+		length = capacity - 1;
+		while (length > 0 && ((unsigned char)bytes[length] & 0xC0) == 0x80)
+			length--;
+	}
+	memcpy(out, bytes, length);
+	out[length] = '\0';
+}
+
 size_t utf8_width(const char *at)
 {
 	size_t width = 1;

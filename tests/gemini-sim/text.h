@@ -50,6 +50,8 @@ void base64_append(struct text *t, const unsigned char *bytes, size_t length);
  * Returns the decoded length, or -1 if `string` is not base64. */
 long base64_decode(const char *string, size_t length, unsigned char *out, size_t capacity);
 
+/* Copies up to `length` bytes into an array, cut before a character that does not fit whole. */
+void text_copy(char *out, size_t capacity, const char *bytes, size_t length);
 /* Bytes from `at` to the end of the UTF-8 character there; at least 1. */
 size_t utf8_width(const char *at);
 
