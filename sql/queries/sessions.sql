@@ -11,11 +11,12 @@ CASE WHEN s.rooms + s.tasks = 0 THEN s.version::text ELSE s.version || '-' || s.
 
 -- fragment: session_extras
 (SELECT c.id FROM conversations c WHERE c.owner_id = $1 AND c.session_id = r.id AND c.is_default) AS conversation_id,
-(SELECT count(*) FROM renovation_rooms x WHERE x.owner_id = $1 AND x.session_id = r.id) AS rooms, t.tasks, t.open_tasks
+o.rooms, t.tasks, t.open_tasks
 
--- fragment: session_tasks
+-- fragment: session_counts
 CROSS JOIN LATERAL (SELECT count(*) AS tasks, count(*) FILTER (WHERE x.status IN ('open', 'in_progress')) AS open_tasks
 	FROM tasks x WHERE x.owner_id = $1 AND x.session_id = r.id) t
+CROSS JOIN LATERAL (SELECT count(*) AS rooms FROM renovation_rooms x WHERE x.owner_id = $1 AND x.session_id = r.id) o
 
 -- statement: sessions_list
 -- kind: read
@@ -28,7 +29,7 @@ FROM (
 		WHERE owner_id = $1
 			AND (updated_at, id) < (coalesce($2, 'infinity'::timestamptz), coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
 		ORDER BY updated_at DESC, id DESC LIMIT $4
-	) r {{session_tasks}}
+	) r {{session_counts}}
 ) s
 ORDER BY s.updated_at DESC, s.id DESC;
 
@@ -57,7 +58,7 @@ shown AS (
 -- params: owner uuid, id uuid
 -- result: etag text, body json
 SELECT {{session_etag}} AS etag, {{session_body}} AS body
-FROM (SELECT r.*, {{session_extras}} FROM renovation_sessions r {{session_tasks}} WHERE r.owner_id = $1 AND r.id = $2) s;
+FROM (SELECT r.*, {{session_extras}} FROM renovation_sessions r {{session_counts}} WHERE r.owner_id = $1 AND r.id = $2) s;
 
 -- statement: sessions_update
 -- kind: write
@@ -75,7 +76,7 @@ changed AS (
 	RETURNING *
 ),
 shown AS (
-	SELECT {{session_etag}} AS etag, {{session_body}} AS body FROM (SELECT r.*, {{session_extras}} FROM changed r {{session_tasks}}) s
+	SELECT {{session_etag}} AS etag, {{session_body}} AS body FROM (SELECT r.*, {{session_extras}} FROM changed r {{session_counts}}) s
 )
 {{updated}};
 

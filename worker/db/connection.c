@@ -159,10 +159,12 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static bool send_settings(struct connection *c)
 {
-	char settings[400];
+	char settings[600];
 	snprintf(settings, sizeof settings,
 		"SELECT set_config('search_path', 'renovationd', false), set_config('TimeZone', 'UTC', false),"
-		" set_config('DateStyle', 'ISO', false), set_config('statement_timeout', '%lld', false)",
+		" set_config('DateStyle', 'ISO', false), set_config('statement_timeout', '%lld', false),"
+		/* every statement is written for its index; planning anew for the values costs more than running it */
+		" set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false)",
 		(long long)c->db->options->db_wait_timeout_ms);
 	if (PQsetnonblocking(c->pg, 1) != 0 || PQenterPipelineMode(c->pg) != 1)
 		return false;
