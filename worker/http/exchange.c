@@ -12,23 +12,30 @@
 
 /* ---- life ----------------------------------------------------------------------------------------------------------------- */
 
-static struct request *open_request(struct connection *c)
+static struct exchange *take_exchange(struct http_server *server)
 {
-	struct http_server *server = c->server;
 	struct response *rs = server->free_requests;
 	struct exchange *x;
-	struct arena arena;
 
-	if (rs != NULL) {
+	if (rs == NULL) {
+		x = must_alloc(sizeof *x);
+		arena_reserve(&x->rq.arena, OWN_BYTES);
+	} else {
 		x = CONTAINER(rs, struct exchange, rs);
 		server->free_requests = rs->next_free;
 		server->free_count--;
-		arena = x->rq.arena;
-		*x = (struct exchange) { .rq = { .arena = arena } };
-	} else {
-		x = must_alloc(sizeof *x);
-		arena_reserve(&x->rq.arena, ARENA_FIRST_BYTES);
+		*x = (struct exchange) { .rq = { .arena = x->rq.arena }, .rs = { .head = x->rs.head } };
 	}
+	if (x->rs.head.newest == NULL)
+		arena_reserve(&x->rs.head, HEAD_BYTES);
+	return x;
+}
+
+static struct request *open_request(struct connection *c)
+{
+	struct http_server *server = c->server;
+	struct exchange *x = take_exchange(server);
+
 	x->rq.server = server;
 	x->rq.connection = c;
 	x->rq.response = &x->rs;
@@ -51,13 +58,28 @@ void exchange_free(struct response *rs)
 	buffer_fini(&rs->body);
 	if (server->free_count >= FREE_REQUESTS_MAX || server->is_closing) {
 		arena_fini(&x->rq.arena);
+		arena_fini(&rs->head);
 		free(x);
 		return;
 	}
 	arena_reset(&x->rq.arena);
+	arena_reset(&rs->head);
 	rs->next_free = server->free_requests;
 	server->free_requests = rs;
 	server->free_count++;
+}
+
+void exchange_forget_head(struct request *rq)
+{
+	for (int i = 0; i < REQUEST_PARAMS_MAX; i++)
+		if (rq->params[i].bytes != NULL)
+			rq->params[i] = arena_text(&rq->arena, rq->params[i]);
+	rq->headers = NULL;
+	rq->header_count = 0;
+	rq->target = rq->raw_path = rq->path = rq->query = TEXT_NONE;
+	rq->body = TEXT("");
+	buffer_fini(&rq->response->body);
+	arena_fini(&rq->response->head);
 }
 
 static void count(struct http_server *server, int status)
@@ -93,7 +115,7 @@ static void log_request(const struct request *rq)
 	LOG(level, "request", F_STR("request_id", rq->id), F_STR("trace_id", rq->trace_id),
 		F_STR("span_id", rq->span_id),
 		F_TEXT("parent_span_id", rq->parent_span_id[0] != '\0' ? text_of(rq->parent_span_id) : TEXT_NONE),
-		F_TEXT("method", rq->target.bytes != NULL ? text_of(method_names[rq->method]) : TEXT_NONE),
+		F_TEXT("method", rs->has_method ? text_of(method_names[rq->method]) : TEXT_NONE),
 		F_TEXT("route", rq->route != NULL ? text_of(rq->route->path) : TEXT_NONE), F_INT("status", rs->status),
 		F_REAL("latency_ms", (double)(clock_monotonic_us() - rq->started_us) / 1000),
 		F_INT("bytes_in", rs->bytes_in), F_INT("bytes_out", rs->bytes_out), F_STR("client", rq->client),
@@ -296,7 +318,7 @@ static bool is_options_of_nothing(struct request *rq)
 
 static bool fill_request(struct request *rq, const struct head *head)
 {
-	char *path = arena_alloc(&rq->arena, head->raw_path.length + 1);
+	char *path = arena_alloc(&rq->response->head, head->raw_path.length + 1);
 	size_t length = 0;
 
 	rq->method = head->method;
@@ -305,6 +327,7 @@ static bool fill_request(struct request *rq, const struct head *head)
 	rq->raw_path = head->raw_path;
 	rq->query = head->query;
 	rq->header_count = head->header_count;
+	rq->response->has_method = head->raw_path.bytes != NULL;
 	rq->response->framing = head->framing;
 	rq->response->body_left = head->content_length;
 	rq->response->keep_alive = head->keep_alive;
@@ -380,9 +403,9 @@ static size_t read_head(struct connection *c, struct text rest)
 
 	size_t length = c->parser.at;
 	struct request *rq = open_request(c);
-	struct text copy = arena_text(&rq->arena, text_span(rest.bytes, length));
+	struct text copy = arena_text(&rq->response->head, text_span(rest.bytes, length));
 
-	rq->headers = arena_alloc(&rq->arena, (c->parser.fields + 1) * sizeof *rq->headers);
+	rq->headers = arena_alloc(&rq->response->head, (c->parser.fields + 1) * sizeof *rq->headers);
 	rq->response->bytes_in = length;
 
 	bool is_good = parser_read(&c->parser, copy, rq->headers, &head, &fault);
@@ -424,7 +447,7 @@ static size_t read_counted(struct connection *c, struct text rest)
 
 	rs->bytes_in += length;
 	if (rs->body_bytes == 0 && length == rs->body_left && !rs->discards) {
-		rq->body = arena_text(&rq->arena, text_span(rest.bytes, length));
+		rq->body = arena_text(&rs->head, text_span(rest.bytes, length));
 		rs->body_bytes = length;
 	} else if (!take_content(c, text_span(rest.bytes, length))) {
 		return length;

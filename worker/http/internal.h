@@ -21,7 +21,8 @@
 #define PENDING_BYTES_MAX (4 * 1024 * 1024) /* a stream that has more unsent is cut: its writer ignores back-pressure */
 #define LINGER_MS         2000 /* after our last byte the peer's are read away for this long, so that no reset overtakes it */
 #define FREE_REQUESTS_MAX 64   /* kept for reuse, each with its first arena block */
-#define ARENA_FIRST_BYTES 1264 /* of a request: enough for most, and little for a stream that stays open */
+#define HEAD_BYTES        1520 /* first block for what was received: enough for most requests */
+#define OWN_BYTES         432 /* first block of the request's arena: little, because a stream that stays open keeps it */
 #define FRESH_MS          2000 /* a stop waits this long for the first request of a connection that was accepted before it */
 #define REFUSED_MAX       32 /* connections over the limit that are being told 503 */
 
@@ -128,6 +129,7 @@ struct response {
 	struct response *next_free;        /* in server->answered or ->free_requests */
 	struct header_line *first, **last; /* fields added by the handler */
 	struct stream_events events;       /* of a stream */
+	struct arena head;                 /* header, path and body as received; given back when a stream starts */
 	uint64_t bytes_in;                 /* header and body as received */
 	uint64_t bytes_out;                /* header and body of the answer */
 	int status;                        /* 0 until answered or streaming */
@@ -145,6 +147,7 @@ struct response {
 	bool is_body_whole;          /* or there is none */
 	bool is_authenticating;      /* the authenticator has not called back yet */
 	bool is_authenticated;       /* done, or not needed */
+	bool has_method;             /* the request line was understood that far */
 	bool keep_alive;             /* as the request wants it */
 	bool lingers;                /* closing: unread bytes may follow */
 	bool is_stream;              /* started as a stream */
@@ -167,6 +170,8 @@ void exchange_client_gone(struct request *rq);
 /* Answers 408 or the like for a request that is not whole, and closes. */
 void exchange_refuse(struct connection *c, enum error e, const char *detail);
 void exchange_free(struct response *rs);
+/* A stream has started: what was received is given back, parameters and ids stay. */
+void exchange_forget_head(struct request *rq);
 
 /* ---- request.c -------------------------------------------------------------------------------------------------------------- */
 

@@ -41,7 +41,9 @@ struct stream_events {
 	void *arg;          /* borrowed */
 };
 
-/* Sends the header (chunked for HTTP/1.1, until close for 1.0). Exactly one response_stream_end must follow. */
+/* Sends the header (chunked for HTTP/1.1, until close for 1.0). Exactly one response_stream_end must follow.
+ * From then on the request's header fields, target, path, query and body are gone, so that an idle stream is small: copy before what is
+ * needed later. Parameters, ids and the arena stay. */
 void response_stream_start(
 	struct request *rq, int status, const char *content_type, const struct stream_events *events);
 /* Queues bytes (copied only as far as the socket did not take them at the end of this loop turn). */

@@ -25,6 +25,7 @@ void response_stream_start(struct request *rq, int status, const char *content_t
 		rs->events = *events;
 	if (rq->connection != NULL)
 		connection_append(rq->connection, bytes);
+	exchange_forget_head(rq);
 }
 
 void response_stream_write(struct request *rq, struct text bytes)
