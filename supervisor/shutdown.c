@@ -73,6 +73,7 @@ static void report(struct supervisor *s)
 	if (stop->is_reported)
 		return;
 	stop->is_reported = true;
+	tally_finish(&stop->tally);
 	buffer_init(&phases);
 	buffer_init(&summary);
 	tally_write_phases(&stop->tally, &phases);
@@ -178,7 +179,7 @@ static void start(struct supervisor *s, int signal)
 	s->stopping = stop;
 	s->state = SUPERVISOR_STOPPING;
 	stop->t0_us = clock_monotonic_us();
-	tally_init(&stop->tally);
+	tally_init(&stop->tally, pool_count_alive(s));
 	SCOREBOARD_SET(s->board->is_serving, 0);
 	SCOREBOARD_SET(s->board->stop_at_us, stop->t0_us);
 	notify_stopping();

@@ -11,11 +11,14 @@
 
 static const char *const state_names[] = { "done", "timeout", "error", "skipped" };
 
-void tally_init(struct tally *t)
+#define LISTENER "listener" /* the supervisor's own: workers do not speak of it */
+
+void tally_init(struct tally *t, int told)
 {
-	static const char *const known[] = { "listener", "http", "realtime", "turns", "database", "gemini", "logs" };
+	static const char *const known[] = { LISTENER, "http", "realtime", "turns", "database", "gemini", "logs" };
 
 	memset(t, 0, sizeof *t);
+	t->told = told;
 	for (size_t i = 0; i < COUNT_OF(known); i++) {
 		struct tally_row *row = &t->rows[t->count++];
 
@@ -75,6 +78,20 @@ void tally_add_killed(struct tally *t, uint32_t turns)
 	t->killed++;
 	t->forced++;
 	t->lost += turns;
+}
+
+void tally_finish(struct tally *t)
+{
+	for (int i = 0; i < t->count; i++) {
+		struct tally_row *row = &t->rows[i];
+
+		if (t->killed == 0 || row->reports == 0 || row->reports >= t->told ||
+			strcmp(row->name, LISTENER) == 0 || gravity(row->state) >= gravity(TALLY_TIMEOUT))
+			continue;
+		row->state = TALLY_TIMEOUT;
+		(void)snprintf(row->detail, sizeof row->detail, "%d of %d workers were killed before they closed it",
+			t->told - row->reports, t->told);
+	}
 }
 
 const char *tally_result(const struct tally *t)

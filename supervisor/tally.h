@@ -23,15 +23,18 @@ struct tally_row {
 struct tally {
 	struct tally_row rows[TALLY_ROWS_MAX];
 	int count;       /* rows used */
+	int told;        /* workers that were there when the stop began */
 	uint32_t killed; /* workers that had to be killed */
 	uint32_t forced; /* things cut, and workers killed */
 	uint32_t lost;   /* acknowledged things not stored */
 };
 
-void tally_init(struct tally *t); /* with a row for each known resource, in the order of a stop */
+void tally_init(struct tally *t, int told); /* with a row for each known resource, in the order of a stop */
 void tally_add(struct tally *t, const struct message_closed *closed);
 /* A worker was killed; it wrote `turns` answers then, whose last words nobody stored. */
 void tally_add_killed(struct tally *t, uint32_t turns);
+/* At the end: what killed workers did not close is a timeout of that resource. */
+void tally_finish(struct tally *t);
 /* "clean", "forced" or "lost". */
 const char *tally_result(const struct tally *t);
 int tally_exit_code(const struct tally *t);
