@@ -215,6 +215,21 @@ Test(connection, holds_only_so_much_of_a_client_that_asks_ahead)
 	wait_connections(0);
 }
 
+Test(connection, takes_a_header_larger_than_one_read_where_options_allow_it)
+{
+	enum { LENGTH = 150000 };
+	static char field[LENGTH];
+	int fd = ask("GET /hello HTTP/1.1\r\n" HOST "X: ");
+
+	h.limits.http_headers_bytes = 200000;
+	memset(field, 'x', sizeof field);
+	httpd_send(&h, fd, text_span(field, sizeof field));
+	httpd_send(&h, fd, TEXT("\r\n\r\n"));
+	httpd_read(&h, fd, false, &a);
+	cr_assert_eq(a.status, 200);
+	(void)close(fd);
+}
+
 /* ---- clients that go ------------------------------------------------------------------------------------------------------ */
 
 Test(connection, answers_a_client_that_has_shut_its_side)
@@ -272,6 +287,54 @@ Test(connection, survives_a_client_gone_at_every_byte)
 	cr_assert_geq(handled, 1);
 	httpd_ask(&h, "GET /hello HTTP/1.1\r\n" HOST "\r\n", &a);
 	cr_assert_eq(a.status, 200);
+}
+
+static const char *const last_words[] = {
+	"GET /hello HTTP/1.1\r\n" HOST "\r\n",
+	"GET /hello HTTP/1.1\r\n\r\n",
+	"POST /pend HTTP/1.1\r\n" HOST "Content-Length: 9999999\r\n\r\n",
+	"POST /pend HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nzz",
+	"POST /none HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\na",
+	"POST /owned HTTP/1.1\r\n" HOST "Authorization: Bearer good\r\n"
+	"Content-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+	"POST /owned HTTP/1.1\r\n" HOST
+	"Content-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+	"OPTIONS * HTTP/1.1\r\n" HOST "\r\nGET /hello HTTP/1.1\r\n" HOST "\r\nGET /stream HTTP/1.1\r\n" HOST "\r\n",
+};
+
+/* Everything is there to be read, and nothing can be sent any more. */
+Test(connection, survives_a_client_that_resets_before_it_is_answered)
+{
+	for (size_t i = 0; i < COUNT_OF(last_words); i++) {
+		int fd = httpd_connect(&h);
+		struct linger reset = { .l_onoff = 1 };
+
+		cr_assert_gt(send(fd, last_words[i], strlen(last_words[i]), MSG_NOSIGNAL), 0);
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		(void)close(fd);
+		for (int turn = 0; turn < 5; turn++)
+			httpd_turn(&h);
+		wait_connections(0);
+	}
+	if (stream.rq != NULL)
+		response_stream_end(stream.rq);
+	httpd_turn(&h);
+}
+
+Test(connection, tells_a_writer_when_all_it_wrote_is_taken)
+{
+	int fd = ask("GET /stream HTTP/1.1\r\n" HOST "\r\n");
+
+	httpd_turn(&h);
+	stream.writables = 0;
+	response_stream_write(stream.rq, TEXT("hello"));
+	cr_assert_gt(response_stream_pending(stream.rq), 0);
+	cr_assert_eq(stream.writables, 0, "never from inside a write");
+	httpd_turn(&h);
+	cr_assert_eq(stream.writables, 1);
+	cr_assert_eq(response_stream_pending(stream.rq), 0);
+	response_stream_end(stream.rq);
+	(void)close(fd);
 }
 
 Test(connection, tells_a_stream_once_that_its_reader_is_gone)
@@ -460,6 +523,8 @@ Test(connection, holds_a_stream_back_while_its_reader_is_slow)
 		response_stream_write(stream.rq, text_span(piece, sizeof piece));
 		httpd_turn(&h);
 	}
+	stream.writables = 0;
+	httpd_turn(&h);
 	cr_assert_eq(stream.writables, 0);
 	cr_assert(httpd_wait(&h, is_writable, &fd));
 	cr_assert_eq(response_stream_pending(stream.rq), 0);

@@ -134,7 +134,9 @@ static ssize_t put(struct connection *c, struct iovec parts[], size_t count)
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
 
 	for (;;) {
-		ssize_t taken = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t taken = count == 1
+					? send(c->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+					: sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (taken >= 0) {
 			SCOREBOARD_ADD(c->server->slot->counters.bytes_out, (uint64_t)taken);
@@ -192,8 +194,6 @@ void connection_send(struct connection *c, struct text head, struct text body)
 /* The socket has taken everything. */
 static void emptied(struct connection *c)
 {
-	bool was_full = c->was_full;
-
 	buffer_fini(&c->out);
 	c->was_full = false;
 	want_less(c, EV_WRITE);
@@ -207,8 +207,7 @@ static void emptied(struct connection *c)
 		connection_set_state(c, CONNECTION_IDLE);
 		deadline_set(c->server, &c->deadline, DEADLINE_IDLE);
 		connection_queue(c);
-	} else if (was_full && c->rq != NULL && c->rq->response->is_stream &&
-		   c->rq->response->events.on_writable != NULL) {
+	} else if (c->rq != NULL && c->rq->response->is_stream && c->rq->response->events.on_writable != NULL) {
 		c->rq->response->events.on_writable(c->rq->response->events.arg);
 	}
 }
@@ -269,6 +268,19 @@ static void on_read_closed(struct connection *c)
 		connection_lost(c, false);
 }
 
+/* A client may ask ahead, but only so much; a header or body that is still arriving has limits of its own. */
+static void adjust_reading(struct connection *c)
+{
+	bool is_answering = c->state == CONNECTION_BUSY || c->state == CONNECTION_FLUSHING;
+
+	if (c->state == CONNECTION_CLOSED || c->state == CONNECTION_LINGERING || c->is_read_closed)
+		return;
+	if (is_answering && buffer_length(&c->in) >= READ_BYTES)
+		want_less(c, EV_READ);
+	else
+		want_more(c, EV_READ);
+}
+
 /* Feeds what is kept; called when an answer has made room for the next request. */
 static void feed_kept(struct connection *c)
 {
@@ -280,10 +292,7 @@ static void feed_kept(struct connection *c)
 		buffer_fini(&c->in);
 	else
 		buffer_consume(&c->in, used);
-	if (c->state == CONNECTION_LINGERING)
-		return;
-	if (!c->is_read_closed && buffer_length(&c->in) < READ_BYTES)
-		want_more(c, EV_READ);
+	adjust_reading(c);
 }
 
 static void on_readable(struct connection *c)
@@ -312,8 +321,7 @@ static void on_readable(struct connection *c)
 		if (c->state != CONNECTION_CLOSED && c->state != CONNECTION_LINGERING && used < (size_t)got)
 			buffer_append(&c->in, scratch + used, (size_t)got - used);
 	}
-	if (c->state != CONNECTION_CLOSED && buffer_length(&c->in) >= READ_BYTES)
-		want_less(c, EV_READ);
+	adjust_reading(c);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)

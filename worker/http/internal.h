@@ -91,7 +91,7 @@ struct connection {
 	bool is_fresh;       /* has not sent a request yet */
 	bool is_closing;     /* close when `out` is empty */
 	bool lingers;        /* when closing, read away what still comes */
-	bool was_full;       /* `out` was not empty: the stream is told when it is */
+	bool was_full;       /* the socket has refused bytes since `out` was last empty */
 	bool is_refused;     /* over the limit; only told so */
 	char client[46];     /* address as text */
 };
@@ -210,6 +210,7 @@ struct http_server {
 	struct listener listener;
 	struct deadlines deadlines;
 	struct event turn_event;            /* made active once per turn */
+	struct event next_event;            /* begins another turn for what came up while this one ended */
 	bool in_turn;                       /* it is, and now_us is this turn's */
 	int64_t now_us;                     /* monotonic, read once per turn */
 	struct connection_list connections; /* open */

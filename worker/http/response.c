@@ -10,6 +10,9 @@
 /* Every answer of every status carries these. */
 #define SECURITY_FIELDS "X-Content-Type-Options: nosniff\r\n"
 
+/* A body up to this size is sent as one piece with its header: copying it is cheaper than handing the kernel two pieces. */
+#define COPY_BYTES_MAX 2048
+
 static const struct {
 	int status;
 	const char *reason;
@@ -159,6 +162,11 @@ void response_send(struct request *rq, int status, const char *content_type, str
 	if (!has_body || rq->method == METHOD_HEAD)
 		body = TEXT_NONE;
 	rs->bytes_out = bytes.length + body.length;
+	if (body.length > 0 && body.length <= COPY_BYTES_MAX) {
+		buffer_append_text(head, body);
+		bytes = buffer_text(head);
+		body = TEXT_NONE;
+	}
 	if (rq->connection != NULL)
 		connection_send(rq->connection, bytes, body);
 	exchange_finish(rq);

@@ -21,31 +21,44 @@ static void tell_drained(struct http_server *server)
 
 static void free_finished(struct http_server *server)
 {
-	struct connection *c;
 	struct response *rs;
 
 	while ((rs = server->answered) != NULL) {
 		server->answered = rs->next_free;
 		exchange_free(rs);
 	}
-	while ((c = TAILQ_FIRST(&server->closed)) != NULL) {
+	for (struct connection *next, *c = TAILQ_FIRST(&server->closed); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->is_queued && !server->is_closing)
+			continue;
 		TAILQ_REMOVE(&server->closed, c, link);
 		connection_free(c);
 	}
 }
 
-static void on_turn_end(evutil_socket_t fd, short what, void *arg)
+/* What was queued up to here; what that queues in turn waits for the next turn, so that one busy stream does not keep the others from the loop. */
+static void run_later(struct http_server *server)
 {
-	struct http_server *server = arg;
+	struct connection_queue now = STAILQ_HEAD_INITIALIZER(now);
 	struct connection *c;
 
-	(void)fd;
-	(void)what;
-	while ((c = STAILQ_FIRST(&server->later)) != NULL) {
-		STAILQ_REMOVE_HEAD(&server->later, later);
+	STAILQ_CONCAT(&now, &server->later);
+	while ((c = STAILQ_FIRST(&now)) != NULL) {
+		STAILQ_REMOVE_HEAD(&now, later);
 		c->is_queued = false;
 		connection_end_turn(c);
 	}
+	if (!STAILQ_EMPTY(&server->later))
+		must(event_add(&server->next_event, &(struct timeval) { 0 }) == 0);
+}
+
+static void on_turn_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_server *server = arg;
+
+	(void)fd;
+	(void)what;
+	run_later(server);
 	SCOREBOARD_SET(server->slot->connections, (uint32_t)server->connection_count);
 	SCOREBOARD_SET(server->slot->connections_idle, (uint32_t)server->idle_count);
 	SCOREBOARD_SET(server->slot->streams, (uint32_t)server->stream_count);
@@ -53,6 +66,13 @@ static void on_turn_end(evutil_socket_t fd, short what, void *arg)
 	log_flush();
 	server->in_turn = false;
 	tell_drained(server);
+}
+
+static void on_next_turn(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)server_now_us(arg);
 }
 
 int64_t server_now_us(struct http_server *server)
@@ -113,6 +133,7 @@ enum error http_open(const struct http_options *options, struct http_server **se
 	STAILQ_INIT(&server->later);
 	TAILQ_INIT(&server->requests);
 	must(event_assign(&server->turn_event, options->base, -1, 0, on_turn_end, server) == 0);
+	must(event_assign(&server->next_event, options->base, -1, 0, on_next_turn, server) == 0);
 	must(event_assign(&server->fresh_timer, options->base, -1, 0, on_fresh_timer, server) == 0);
 	deadlines_init(server);
 	listener_init(server);
@@ -177,6 +198,7 @@ void http_close(struct http_server **server_in)
 	}
 	deadlines_fini(server);
 	(void)event_del(&server->turn_event);
+	(void)event_del(&server->next_event);
 	(void)event_del(&server->fresh_timer);
 	router_destroy(&server->router);
 	buffer_fini(&server->head);
