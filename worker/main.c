@@ -14,11 +14,13 @@
 #include "shared/log.h"
 #include "worker/api/health.h"
 #include "worker/auth.h"
+#include "worker/chat/chat.h"
 #include "worker/commands.h"
 #include "worker/control.h"
 #include "worker/db/db.h"
 #include "worker/gemini/provider.h"
 #include "worker/http/server.h"
+#include "worker/realtime/bus.h"
 #include "worker/routes.h"
 #include "worker/shutdown.h"
 #include "worker/worker.h"
@@ -204,6 +206,13 @@ static enum error open_parts(struct worker *w, const struct arguments *arguments
 	*part_out = "model provider";
 	if ((e = provider_open(w->base, &w->options, &w->provider)) != ERROR_NONE)
 		return e;
+	*part_out = "mesh";
+	if ((e = bus_open(w->base, w->slot_index, w->board, &w->bus)) != ERROR_NONE)
+		return e;
+	*part_out = "chat";
+	if ((e = chat_open(w, INHERIT_RINGS, &w->chat)) != ERROR_NONE)
+		return e;
+	control_on_slot_died(w->link, chat_slot_died, w);
 	*part_out = "authentication and health";
 	w->auth = auth_open(w);
 	w->health = health_open(w);
@@ -218,6 +227,8 @@ static enum error open_parts(struct worker *w, const struct arguments *arguments
 
 static void close_parts(struct worker *w)
 {
+	chat_close(&w->chat);
+	bus_close(&w->bus);
 	http_close(&w->http);
 	health_close(&w->health);
 	auth_close(&w->auth);

@@ -10,6 +10,7 @@
 #include "worker/api/resource.h"
 #include "worker/api/resources.h"
 #include "worker/auth.h"
+#include "worker/chat/chat.h"
 
 /* clang-format off */
 #define QUIET .is_quiet = true
@@ -88,6 +89,18 @@ const struct route worker_routes[] = {
 	REMOVE("/api/conversations/{id}", CONVERSATIONS, "Remove a conversation with its messages"),
 	LIST("/api/conversations/{id}/messages", CONVERSATION_MESSAGES, "Messages of a conversation, newest first"),
 	LIST("/api/sessions/{id}/messages", SESSION_MESSAGES, "Messages of a session's conversation, newest first"),
+
+	{ METHOD_POST, "/api/conversations/{id}/messages", AUTH_OWNER, BODY_JSON, chat_ask_conversation,
+		.summary = "Ask: 202 with message and turn, or the answer as a stream when Accept is text/event-stream" },
+	{ METHOD_POST, "/api/sessions/{id}/messages", AUTH_OWNER, BODY_JSON, chat_ask_session,
+		.summary = "Ask in the session's own conversation" },
+	{ METHOD_GET, "/api/turns/{id}", AUTH_OWNER, BODY_NONE, chat_turn_read, .summary = "Status of an answer" },
+	{ METHOD_GET, "/api/turns/{id}/stream", AUTH_OWNER, BODY_NONE, chat_turn_stream,
+		.summary = "The events of an answer, from the start or after Last-Event-ID" },
+	{ METHOD_POST, "/api/turns/{id}/cancel", AUTH_OWNER, BODY_OPTIONAL, chat_turn_cancel, .summary = "Stop an answer; its text so far stays" },
+	{ METHOD_POST, "/api/chat", AUTH_MINT, BODY_JSON, chat_facade_ask, .summary = "Ask as the AI SDK's chat transport does; the answer is the stream" },
+	{ METHOD_GET, "/api/chat/{chat}/stream", AUTH_OWNER, BODY_NONE, chat_facade_stream, .summary = "The running answer of a chat, 204 when there is none" },
+	{ METHOD_POST, "/api/chat/{chat}/stop", AUTH_OWNER, BODY_OPTIONAL, chat_facade_stop, .summary = "Stop the running answer of a chat" },
 };
 /* clang-format on */
 

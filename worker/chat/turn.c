@@ -1,0 +1,626 @@
+/* turn.c: the state machine of one answer: history, a model step, its tools, the next step, the end. One dispatcher for each kind of thing that happens (rows,
+ * model, tool, timer, cancel). What is shown goes through emit.c, attempts of the model through model.c, the end through finish.c.
+ * Deliberately knows no reader: nobody who reads can hold it up. */
+#include "config.h"
+#include "worker/chat/turn.h"
+
+#include <stdio.h>
+
+#include "shared/clock.h"
+#include "shared/json.h"
+#include "shared/log.h"
+#include "worker/chat/parts.h"
+
+#define HISTORY_TURNS  200 /* questions looked at; the token budget cuts further */
+#define SEAM_MIN_BYTES 16  /* shorter overlaps are chance */
+#define SEAM_MAX_BYTES 240
+
+static const char *const state_names[] = { "loading", "waiting", "asking", "streaming", "settling", "storing", "acting",
+	"finishing", "ended" };
+
+/* Which states may follow; anything else is a mistake in this folder. */
+static bool is_possible(enum turn_state from, enum turn_state to)
+{
+	switch (from) {
+	case TURN_LOADING: return to != TURN_STREAMING && to != TURN_STORING;
+	case TURN_WAITING:
+		return to == TURN_LOADING || to == TURN_WAITING || to == TURN_ASKING || to == TURN_SETTLING ||
+		       to == TURN_ENDED;
+	case TURN_ASKING:
+		return to == TURN_STREAMING || to == TURN_WAITING || to == TURN_ASKING || to == TURN_SETTLING ||
+		       to == TURN_ENDED;
+	case TURN_STREAMING: return to == TURN_SETTLING || to == TURN_ENDED;
+	case TURN_SETTLING: return to == TURN_STORING || to == TURN_FINISHING || to == TURN_ENDED;
+	case TURN_STORING: return to == TURN_ACTING || to == TURN_SETTLING || to == TURN_ENDED;
+	case TURN_ACTING: return to == TURN_WAITING || to == TURN_ASKING || to == TURN_SETTLING || to == TURN_ENDED;
+	case TURN_FINISHING: return to == TURN_ENDED;
+	case TURN_ENDED: return false;
+	}
+	return false;
+}
+
+void turn_set_state(struct turn *t, enum turn_state state)
+{
+	must(is_possible(t->state, state));
+	LOG(LOG_DEBUG, "turn state", F_STR("turn_id", t->id_text), F_STR("from", state_names[t->state]),
+		F_STR("to", state_names[state]));
+	t->state = state;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct turn *t = arg;
+	void (*fn)(struct turn *) = t->on_timer;
+
+	(void)fd;
+	(void)what;
+	t->on_timer = NULL;
+	if (fn != NULL)
+		fn(t);
+}
+
+void turn_later(struct turn *t, int64_t after_ms, void (*fn)(struct turn *t))
+{
+	if (t->timer == NULL)
+		t->timer = evtimer_new(t->chat->w->base, on_timer, t);
+	t->on_timer = fn;
+	timer_in(t->timer, after_ms);
+}
+
+void turn_no_timer(struct turn *t)
+{
+	t->on_timer = NULL;
+	if (t->timer != NULL)
+		(void)evtimer_del(t->timer);
+}
+
+bool turn_retry_later(struct turn *t, enum error e, void (*fn)(struct turn *t))
+{
+	if (e != ERROR_DATABASE_UNAVAILABLE && e != ERROR_OVERLOADED && e != ERROR_TIMEOUT)
+		return false;
+	LOG(LOG_WARN, "turn waits for the database", F_STR("turn_id", t->id_text), F_STR("code", error_code(e)),
+		F_STR("state", state_names[t->state]), F_INT("failures", t->failures));
+	turn_later(t, t->failures < 4 ? 100 << t->failures : 1500, fn);
+	t->failures++;
+	return true;
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------------------------- */
+
+static enum model_role role_of(struct text name)
+{
+	if (text_equals(name, TEXT("chat")))
+		return MODEL_ROLE_CHAT;
+	if (text_equals(name, TEXT("vision")))
+		return MODEL_ROLE_VISION;
+	return text_equals(name, TEXT("structured")) ? MODEL_ROLE_STRUCTURED : MODEL_ROLE_STREAMING;
+}
+
+bool turn_row_read(const struct db_result *r, int row, struct turn_row *out)
+{
+	if (db_result_is_null(r, row, 1))
+		return false;
+	*out = (struct turn_row) {
+		.id = db_result_uuid(r, row, 1),
+		.owner = db_result_uuid(r, row, 2),
+		.conversation = db_result_uuid(r, row, 3),
+		.session = db_result_uuid(r, row, 4),
+		.has_session = !db_result_is_null(r, row, 4),
+		.message = db_result_uuid(r, row, 5),
+		.answer = db_result_uuid(r, row, 6),
+		.fence = (uint64_t)db_result_int(r, row, 7),
+		.role = role_of(db_result_text(r, row, 8)),
+		.attempt = (int)db_result_int(r, row, 10),
+		.is_cancelled = db_result_bool(r, row, 11),
+		.age_ms = db_result_int(r, row, 12),
+	};
+	return true;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------------- */
+
+static void turn_load(struct turn *t);
+static void turn_go(struct turn *t);
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct turn *t = arg;
+
+	(void)fd;
+	(void)what;
+	if (t->is_ending)
+		return;
+	if (t->ring == NULL || t->is_resumed || t->tool != NULL || t->state == TURN_STORING ||
+		t->state == TURN_SETTLING) {
+		/* A write that has begun ends first, and the end needs a ring and what was shown. */
+		timer_in(t->deadline, 200);
+		return;
+	}
+	finish_failed(t, t->state == TURN_WAITING ? ERROR_MODEL_UNAVAILABLE : ERROR_MODEL_TIMEOUT, 0);
+}
+
+static void turn_arm_deadline(struct turn *t, int64_t age_ms)
+{
+	int64_t left_ms = t->chat->w->options.chat_timeout_ms - age_ms;
+
+	if (left_ms < 1000)
+		left_ms = 1000; /* a turn found after a long outage still gets its end stored in order */
+	t->deadline_ms = clock_monotonic_ms() + left_ms;
+	t->deadline = evtimer_new(t->chat->w->base, on_deadline, t);
+	timer_in(t->deadline, left_ms);
+}
+
+static void turn_init_buffers(struct turn *t)
+{
+	struct buffer *const buffers[] = { &t->step_parts, &t->unfinished, &t->seam, &t->backlog, &t->end_error,
+		&t->refusal, &t->end_events };
+
+	for (size_t i = 0; i < COUNT_OF(buffers); i++)
+		buffer_init(buffers[i]);
+	shown_init(&t->shown);
+	prompt_init(&t->prompt);
+}
+
+void turn_create(struct chat *chat, const struct turn_row *row, struct ring *ring, bool is_resumed)
+{
+	struct turn *t = must_alloc(sizeof *t);
+
+	*t = (struct turn) { .chat = chat,
+		.id = row->id,
+		.owner = row->owner,
+		.conversation = row->conversation,
+		.session = row->session,
+		.has_session = row->has_session,
+		.message = row->message,
+		.answer_id = row->answer,
+		.fence = row->fence,
+		.role = row->role,
+		.attempt = row->attempt,
+		.is_cancelled = row->is_cancelled,
+		.ring = ring,
+		.is_resumed = is_resumed };
+	uuid_format(&t->id, t->id_text);
+	turn_init_buffers(t);
+	t->started_ms = clock_monotonic_ms() - row->age_ms;
+	turn_arm_deadline(t, row->age_ms);
+	chat_add(chat, t);
+	SCOREBOARD_ADD(chat->w->slot->counters.turns_started, is_resumed ? 0 : 1);
+	if (is_resumed)
+		SCOREBOARD_ADD(chat->w->slot->counters.turns_taken_over, 1);
+	turn_go(t);
+}
+
+/* A ring, then what there is to load. */
+static void turn_go(struct turn *t)
+{
+	struct rings *rings = t->chat->rings;
+
+	if (t->ring == NULL && (t->ring = ring_find(rings, &t->id)) != NULL &&
+		ring_take_over(rings, t->ring, t->fence) != ERROR_NONE) {
+		turn_drop(t, "its ring has another writer");
+		return;
+	}
+	if (t->ring == NULL && ring_claim(rings, &t->id, t->fence, &t->ring) != ERROR_NONE) {
+		t->ring = NULL;
+		if (t->state != TURN_WAITING)
+			turn_set_state(t, TURN_WAITING);
+		turn_later(t, 100, turn_go);
+		return;
+	}
+	if (t->state != TURN_LOADING)
+		turn_set_state(t, TURN_LOADING);
+	if (t->is_resumed) {
+		takeover_resume(t);
+		return;
+	}
+	emit_start(t);
+	readers_peek(t->chat);
+	turn_load(t);
+}
+
+static void turn_destroy(struct turn *t)
+{
+	struct buffer *const buffers[] = { &t->step_parts, &t->unfinished, &t->seam, &t->backlog, &t->end_error,
+		&t->refusal, &t->end_events };
+	struct event *const events[] = { t->timer, t->deadline, t->checkpoint_timer };
+	struct chat *chat = t->chat;
+
+	model_stop(t);
+	tool_cancel(&t->tool);
+	if (t->query != NULL)
+		db_cancel(&t->query);
+	if (t->checkpoint != NULL)
+		db_cancel(&t->checkpoint);
+	for (size_t i = 0; i < COUNT_OF(events); i++)
+		if (events[i] != NULL)
+			event_free(events[i]);
+	for (size_t i = 0; i < COUNT_OF(buffers); i++)
+		buffer_fini(buffers[i]);
+	turn_clear_calls(t);
+	free(t->calls);
+	free(t->model);
+	shown_fini(&t->shown);
+	prompt_fini(&t->prompt);
+	chat_remove(chat, t);
+	free(t);
+	chat_turn_gone(chat);
+}
+
+void turn_drop(struct turn *t, const char *why)
+{
+	LOG(LOG_WARN, "turn given up", F_STR("turn_id", t->id_text), F_STR("why", why),
+		F_STR("state", state_names[t->state]));
+	turn_set_state(t, TURN_ENDED);
+	turn_destroy(t);
+}
+
+void turn_end(struct turn *t)
+{
+	turn_set_state(t, TURN_ENDED);
+	turn_destroy(t);
+}
+
+void turn_cancel(struct turn *t)
+{
+	if (t->is_ending)
+		return;
+	t->is_cancelled = true;
+	switch (t->state) {
+	case TURN_LOADING:
+		if (t->is_resumed)
+			return; /* decided when it is known what was shown */
+		if (t->query != NULL)
+			db_cancel(&t->query);
+		finish_cancelled(t);
+		return;
+	case TURN_WAITING:
+		if (t->ring == NULL)
+			return; /* decided once there is a ring for its last events */
+		finish_cancelled(t);
+		return;
+	case TURN_ASKING:
+	case TURN_STREAMING: finish_cancelled(t); return;
+	case TURN_SETTLING:
+	case TURN_STORING:
+	case TURN_ACTING:
+	case TURN_FINISHING:
+	case TURN_ENDED: return; /* decided when the write under way is done */
+	}
+}
+
+/* --- history ---------------------------------------------------------------------------------------------------------------- */
+
+static void on_history(void *arg, enum error e, const struct db_result *r)
+{
+	struct turn *t = arg;
+	const struct options *o = &t->chat->w->options;
+
+	t->query = NULL;
+	if (e != ERROR_NONE) {
+		if (!turn_retry_later(t, e, turn_load))
+			finish_failed(t, ERROR_INTERNAL, 0);
+		return;
+	}
+	t->failures = 0;
+	prompt_load(&t->prompt, r, (size_t)((double)o->chat_history_tokens * t->chat->bytes_per_token),
+		(int)o->chat_history_messages_min);
+	t->is_loaded = true;
+	if (t->is_resumed)
+		takeover_resume(t);
+	else if (t->is_cancelled)
+		finish_cancelled(t);
+	else
+		turn_begin_step(t);
+}
+
+static void turn_load(struct turn *t)
+{
+	struct db_uuid owner, id;
+	struct db_number limit;
+	const struct db_param params[] = { db_uuid(&owner, &t->owner), db_uuid(&id, &t->id),
+		db_int(&limit, HISTORY_TURNS) };
+
+	t->query = db_submit(t->chat->w->db, SQL_chat_history, params, on_history, t);
+}
+
+void turn_load_history(struct turn *t)
+{
+	turn_load(t);
+}
+
+/* --- a step of the model ---------------------------------------------------------------------------------------------------- */
+
+void turn_clear_calls(struct turn *t)
+{
+	for (size_t i = 0; i < t->call_count; i++) {
+		buffer_fini(&t->calls[i].id);
+		buffer_fini(&t->calls[i].name);
+		buffer_fini(&t->calls[i].arguments);
+	}
+	t->call_count = 0;
+	t->call_at = 0;
+}
+
+struct turn_call *turn_add_call(struct turn *t)
+{
+	t->calls = must_realloc(t->calls, (t->call_count + 1) * sizeof *t->calls);
+
+	struct turn_call *call = &t->calls[t->call_count++];
+
+	*call = (struct turn_call) { 0 };
+	return call;
+}
+
+void turn_call_name(const struct turn *t, size_t ordinal, char out[80])
+{
+	(void)snprintf(out, 80, "%s.%d.%zu", t->id_text, t->step, ordinal);
+}
+
+void turn_begin_step(struct turn *t)
+{
+	t->step = t->stored_steps + 1;
+	turn_clear_calls(t);
+	buffer_clear(&t->step_parts);
+	t->step_input_tokens = 0;
+	t->step_output_tokens = 0;
+	t->run = (struct model_run) { 0 };
+	if (t->shown.steps < t->step)
+		emit_start_step(t);
+	model_start(t);
+}
+
+/* How much of `text`'s beginning repeats the end of what was shown. */
+static size_t seam_overlap(struct text shown, struct text text)
+{
+	size_t most = text.length < shown.length ? text.length : shown.length;
+
+	for (size_t length = most; length >= SEAM_MIN_BYTES; length--)
+		if (memcmp(shown.bytes + shown.length - length, text.bytes, length) == 0)
+			return length;
+	return 0;
+}
+
+static void turn_close_seam(struct turn *t)
+{
+	struct text text = buffer_text(&t->seam);
+	size_t skip = seam_overlap(shown_step_text(&t->shown), text);
+
+	t->is_seam = false;
+	emit_text(t, text_span(text.bytes + skip, text.length - skip));
+	buffer_fini(&t->seam);
+}
+
+void turn_on_text(struct turn *t, struct text delta)
+{
+	if (t->state == TURN_ASKING)
+		turn_set_state(t, TURN_STREAMING);
+	t->run.is_text_shown = true;
+	if (!t->is_seam) {
+		emit_text(t, delta);
+		return;
+	}
+	buffer_append_text(&t->seam, delta);
+	if (buffer_length(&t->seam) >= SEAM_MAX_BYTES)
+		turn_close_seam(t);
+}
+
+/* What the model said before its writer died goes in front of what it said when asked to go on. */
+static void join_unfinished(struct turn *t, struct text parts)
+{
+	buffer_clear(&t->step_parts);
+	if (buffer_length(&t->unfinished) == 0) {
+		buffer_append_text(&t->step_parts, parts.length > 0 ? parts : TEXT("[]"));
+		json_replace_nul(&t->step_parts);
+		return;
+	}
+	buffer_append_char(&t->step_parts, '[');
+
+	struct buffer before;
+
+	buffer_init(&before);
+	provider_text_part(&before, buffer_text(&t->unfinished));
+	buffer_append_text(&t->step_parts, buffer_text(&before));
+	buffer_fini(&before);
+	while (parts.length > 0 && (parts.bytes[0] == '[' || parts.bytes[0] == ' ')) {
+		parts.bytes++;
+		parts.length--;
+	}
+	if (parts.length > 1)
+		buffer_append_char(&t->step_parts, ',');
+	buffer_append_text(&t->step_parts, parts.length > 0 ? parts : TEXT("]"));
+	json_replace_nul(&t->step_parts);
+}
+
+static void turn_learn_usage(struct turn *t)
+{
+	double seen;
+
+	if (t->step_input_tokens < 200)
+		return;
+	seen = (double)(t->prompt.bytes + buffer_length(&t->prompt.system)) / (double)t->step_input_tokens;
+	if (seen >= 1.5 && seen <= 8)
+		t->chat->bytes_per_token += (seen - t->chat->bytes_per_token) * 0.1;
+}
+
+void turn_on_model_done(struct turn *t, const struct model_event *event)
+{
+	if (t->is_seam)
+		turn_close_seam(t);
+	t->step_input_tokens = event->usage.input_tokens;
+	t->step_output_tokens = event->usage.output_tokens;
+	if (!event->usage.is_estimated)
+		turn_learn_usage(t);
+	join_unfinished(t, event->parts);
+	if (event->finish == MODEL_FINISH_FILTERED) {
+		finish_filtered(t, event->filter_reason, event->is_prompt_blocked);
+		return;
+	}
+	if (t->call_count == 0) {
+		t->has_step_to_store = true;
+		finish_completed(t, event->finish == MODEL_FINISH_LENGTH ? "length" : "stop");
+		return;
+	}
+	if (t->step >= t->chat->w->options.chat_max_steps) {
+		/* Its calls are not run, so they must not stand in the history either. */
+		turn_clear_calls(t);
+		buffer_clear(&t->step_parts);
+		finish_completed(t, "length");
+		return;
+	}
+	turn_set_state(t, TURN_SETTLING);
+	checkpoint_settle(t);
+}
+
+/* --- storing a step --------------------------------------------------------------------------------------------------------- */
+
+static void write_calls(const struct turn *t, struct buffer *out)
+{
+	buffer_append_char(out, '[');
+	for (size_t i = 0; i < t->call_count; i++) {
+		buffer_append_string(out, i > 0 ? ",{" : "{");
+		if (t->calls[i].has_id) {
+			buffer_append_string(out, "\"id\":");
+			json_write_string(out, buffer_text(&t->calls[i].id));
+			buffer_append_char(out, ',');
+		}
+		buffer_append_string(out, "\"tool\":");
+		json_write_string(out, buffer_text(&t->calls[i].name));
+		buffer_append_string(out, ",\"args\":");
+		buffer_append_text(out, buffer_text(&t->calls[i].arguments));
+		buffer_append_char(out, '}');
+	}
+	buffer_append_char(out, ']');
+}
+
+void turn_write_usage(const struct turn *t, struct buffer *out)
+{
+	buffer_printf(out, "{\"inputTokens\":%lld,\"outputTokens\":%lld,\"model\":", (long long)t->step_input_tokens,
+		(long long)t->step_output_tokens);
+	json_write_string(out, text_of(t->model != NULL ? t->model : ""));
+	buffer_append_char(out, '}');
+}
+
+static void turn_store_step(struct turn *t);
+
+static void on_step_stored(void *arg, enum error e, const struct db_result *r)
+{
+	struct turn *t = arg;
+
+	t->query = NULL;
+	if (e != ERROR_NONE) {
+		if (!turn_retry_later(t, e, turn_store_step))
+			finish_failed(t, ERROR_INTERNAL, 0);
+		return;
+	}
+	if (db_result_rows(r) == 0) {
+		turn_drop(t, "fenced when a step was stored");
+		return;
+	}
+	t->failures = 0;
+	ring_set_stored(t->ring, t->checkpoint_to);
+	t->stored_steps = t->step;
+	t->input_tokens += t->step_input_tokens;
+	t->output_tokens += t->step_output_tokens;
+	prompt_add_model(&t->prompt, buffer_text(&t->step_parts), t->model);
+	buffer_fini(&t->unfinished);
+	turn_set_state(t, TURN_ACTING);
+	turn_run_tools(t);
+}
+
+static void turn_store_step(struct turn *t)
+{
+	struct buffer chunk, calls, usage;
+	struct db_uuid owner, id;
+	struct db_number fence, step, from_room, to_room;
+	uint64_t from, to;
+
+	buffer_init(&chunk);
+	buffer_init(&calls);
+	buffer_init(&usage);
+	checkpoint_pack(t, &chunk, &from, &to);
+	write_calls(t, &calls);
+	turn_write_usage(t, &usage);
+	t->checkpoint_to = to;
+	t->unstored_bytes = 0;
+
+	const struct db_param params[] = { db_uuid(&owner, &t->owner), db_uuid(&id, &t->id),
+		db_int(&fence, (int64_t)t->fence), db_int(&step, t->step), DB_TEXT(buffer_text(&t->step_parts)),
+		DB_TEXT(buffer_text(&usage)), DB_TEXT(TEXT("tool-calls")), DB_TEXT(buffer_text(&calls)),
+		db_int(&from_room, (int64_t)from), db_int(&to_room, (int64_t)to), DB_BYTES(buffer_text(&chunk)),
+		DB_TEXT(text_of(t->model)) };
+
+	t->query = db_submit(t->chat->w->db, SQL_turn_store_step, params, on_step_stored, t);
+	buffer_fini(&chunk);
+	buffer_fini(&calls);
+	buffer_fini(&usage);
+}
+
+void turn_settled(struct turn *t)
+{
+	if (t->is_ending) {
+		turn_set_state(t, TURN_FINISHING);
+		finish_store(t);
+		return;
+	}
+	turn_set_state(t, TURN_STORING);
+	turn_store_step(t);
+}
+
+/* --- tools ------------------------------------------------------------------------------------------------------------------ */
+
+static void on_tool(void *arg, enum error e, bool is_ok, struct text result)
+{
+	struct turn *t = arg;
+	struct turn_call *call = &t->calls[t->call_at];
+
+	t->tool = NULL;
+	if (e == ERROR_LOST_OWNERSHIP) {
+		turn_drop(t, "fenced when a tool ran");
+		return;
+	}
+	if (e != ERROR_NONE) {
+		if (!turn_retry_later(t, e, turn_run_tools))
+			finish_failed(t, ERROR_INTERNAL, 0);
+		return;
+	}
+	t->failures = 0;
+	call->is_done = true;
+	emit_tool_result(t, t->call_at, is_ok, result);
+	prompt_add_result(
+		&t->prompt, call->has_id ? buffer_text(&call->id) : TEXT_NONE, buffer_text(&call->name), result);
+	t->call_at++;
+	turn_run_tools(t);
+}
+
+static void turn_run_tool(struct turn *t)
+{
+	struct turn_call *call = &t->calls[t->call_at];
+	int64_t most = t->chat->w->options.chat_max_calls;
+	const struct tool_request request = { .owner = t->owner,
+		.turn = t->id,
+		.fence = t->fence,
+		.step = t->step,
+		.ordinal = (int)t->call_at,
+		.name = buffer_text(&call->name),
+		.arguments = buffer_text(&call->arguments),
+		.has_session = t->has_session,
+		.refusal = (int64_t)t->call_at >= most ? "too_many_calls: ask for fewer tools at once" : NULL };
+
+	t->tool = tool_start(t->chat->w->db, &request, on_tool, t);
+}
+
+void turn_run_tools(struct turn *t)
+{
+	for (size_t i = 0; i < t->call_count; i++)
+		emit_tool_input(t, i);
+	if (t->is_cancelled) {
+		finish_cancelled(t);
+		return;
+	}
+	if (t->call_at < t->call_count) {
+		turn_run_tool(t);
+		return;
+	}
+	emit_finish_step(t);
+	turn_begin_step(t);
+}
