@@ -5,6 +5,7 @@
 #include "worker/http/internal.h"
 
 #define TIMER_MS_MIN 20   /* deadlines closer together than this share one wake-up */
+#define EXPIRE_MAX   64   /* ended per turn: a horde that ends together does not hold up the others */
 #define SWEEP_MS     1000 /* how often the rate of incomplete bodies is looked at */
 #define GRACE_US     5000000
 
@@ -28,10 +29,10 @@ static int64_t length_ms(const struct http_server *server, enum deadline_kind ki
 static void arm(struct http_server *server, int64_t due_ms)
 {
 	struct deadlines *all = &server->deadlines;
-	int64_t wait_ms = due_ms - server->now_us / 1000;
+	int64_t now_ms = server->now_us / 1000, wait_ms = due_ms - now_ms;
 
 	if (wait_ms < TIMER_MS_MIN)
-		wait_ms = TIMER_MS_MIN;
+		wait_ms = due_ms <= now_ms ? 1 : TIMER_MS_MIN;
 
 	struct timeval wait = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
 
@@ -77,11 +78,13 @@ static void sweep_bodies(struct http_server *server)
 	}
 }
 
-static void expire(struct http_server *server, enum deadline_kind kind)
+/* Ends what is due, up to `*left`. */
+static void expire(struct http_server *server, enum deadline_kind kind, int *left)
 {
 	struct deadline *d;
 
-	while ((d = TAILQ_FIRST(&server->deadlines.queues[kind])) != NULL && d->due_ms <= server->now_us / 1000) {
+	while ((d = TAILQ_FIRST(&server->deadlines.queues[kind])) != NULL && d->due_ms <= server->now_us / 1000 &&
+		(*left)-- > 0) {
 		if (kind == DEADLINE_PING) {
 			sse_expired(d);
 			continue;
@@ -95,13 +98,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_server *server = arg;
 	int64_t next_ms = INT64_MAX;
+	int left = EXPIRE_MAX;
 
 	(void)fd;
 	(void)what;
 	server->deadlines.timer_ms = INT64_MAX;
 	(void)server_now_us(server);
 	for (int kind = 0; kind < DEADLINE_COUNT; kind++)
-		expire(server, (enum deadline_kind)kind);
+		expire(server, (enum deadline_kind)kind, &left);
 	sweep_bodies(server);
 	for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
 		const struct deadline *first = TAILQ_FIRST(&server->deadlines.queues[kind]);
