@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "shared/clock.h"
+#include "shared/inherit.h"
 #include "shared/log.h"
+#include "shared/report.h"
 #include "tests/support/process.h"
 #include "tests/unit/gemini_trace.h"
 
@@ -344,6 +346,53 @@ Test(gemini_faults, a_schema_gives_one_document)
 		cr_assert_eq(told.text.bytes[0], '{', "%.*s", TEXT_ARGS(buffer_text(&told.trace)));
 		cr_assert_not_null(memmem(told.text.bytes, told.text.end, "\"room\":", 7));
 		told_fini(&told);
+	}
+	world_close(&w);
+}
+
+Test(gemini_faults, the_preflight_says_what_is_wrong_with_key_model_or_address)
+{
+	static const struct {
+		const char *key, *models, *base_url; /* NULL: the simulator's */
+		enum report_state state;
+		int exit_code;
+		bool is_transient;
+		const char *detail; /* contains */
+	} rows[] = {
+		{ "good", "gemini-3.5-flash-lite", NULL, REPORT_OK, 0, false, "serves gemini-3.5-flash-lite" },
+		{ "good", "gemini-2.5-flash", NULL, REPORT_WARNING, 0, false, "2026-12-01" },
+		{ "bad", "gemini-3.5-flash-lite", NULL, REPORT_FAILED, EXIT_REFUSED, false, "API_KEY_INVALID" },
+		{ "", "gemini-3.5-flash-lite", NULL, REPORT_FAILED, EXIT_CONFIG_WRONG, false, "no API key" },
+		{ "a b", "gemini-3.5-flash-lite", NULL, REPORT_FAILED, EXIT_CONFIG_WRONG, false, "spaces" },
+		{ "good", "gemini-1.0-none", NULL, REPORT_FAILED, EXIT_CONFIG_WRONG, false,
+			"no model gemini-1.0-none" },
+		{ "good", "gemini-3.5-flash-lite", "http://127.0.0.1:1", REPORT_FAILED, EXIT_UNAVAILABLE, true,
+			"127.0.0.1" },
+		{ "good", "gemini-3.5-flash-lite", "http://example.org", REPORT_FAILED, EXIT_CONFIG_WRONG, false,
+			"gemini_base_url" },
+	};
+	struct world w;
+
+	world_open(&w);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct options options;
+		struct report report = { .count = 0 };
+		const char *expected;
+
+		options_init(&options);
+		set(&options, OPTION_gemini_base_url,
+			rows[i].base_url != NULL ? rows[i].base_url : w.options.gemini_base_url);
+		set(&options, OPTION_streaming_models, rows[i].models);
+		cr_assert(options_set(&options, OPTION_gemini_api_key, text_of(rows[i].key), &expected));
+		provider_probe(&options, &report);
+		cr_assert_eq(report.count, 1);
+		cr_assert_str_eq(report.rows[0].name, "gemini");
+		cr_assert_eq(report.rows[0].state, rows[i].state, "%zu: %s", i, report.rows[0].detail);
+		cr_assert_eq(report.rows[0].exit_code, rows[i].exit_code, "%zu: %s", i, report.rows[0].detail);
+		cr_assert_eq(report.rows[0].is_transient, rows[i].is_transient, "%zu", i);
+		cr_assert_not_null(strstr(report.rows[0].detail, rows[i].detail), "%s", report.rows[0].detail);
+		cr_assert_eq(report.rows[0].remedy[0] != '\0', rows[i].state != REPORT_OK);
+		options_fini(&options);
 	}
 	world_close(&w);
 }

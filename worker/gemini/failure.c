@@ -30,7 +30,7 @@ int64_t failure_parse_duration(struct text duration)
 		return -1;
 	if (i < duration.length && duration.bytes[i] == '.')
 		for (i++; i < duration.length && duration.bytes[i] >= '0' && duration.bytes[i] <= '9'; i++) {
-			nanos += (duration.bytes[i] - '0') * unit;
+			nanos += (int64_t)(duration.bytes[i] - '0') * unit;
 			unit /= 10;
 		}
 	if (i + 1 != duration.length || duration.bytes[i] != 's')
@@ -89,7 +89,7 @@ static bool is_summer_time(int64_t standard_seconds)
 
 int64_t failure_ms_to_pacific_midnight(int64_t wall_us)
 {
-	int64_t local = wall_us / 1000000 - 8 * 3600;
+	int64_t local = wall_us / 1000000 - INT64_C(8) * 3600;
 
 	if (is_summer_time(local))
 		local += 3600;

@@ -10,7 +10,7 @@
 
 #define WAIT_FIRST_MS    1000
 #define WAIT_MAX_MS      60000
-#define ANSWER_MAX_BYTES (64 * 1024)
+#define ANSWER_MAX_BYTES (64UL * 1024)
 
 void learn_from_answer(struct provider *p, const struct transfer_end *end)
 {

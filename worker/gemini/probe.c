@@ -13,7 +13,7 @@
 #include "worker/gemini/json.h"
 #include "worker/gemini/url.h"
 
-#define ANSWER_MAX_BYTES (64 * 1024)
+#define ANSWER_MAX_BYTES (64UL * 1024)
 
 /* One exchange of the probe. */
 struct asking {

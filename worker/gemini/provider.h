@@ -83,7 +83,7 @@ struct model_usage {
 enum model_event_type {
 	MODEL_EVENT_START,
 	MODEL_EVENT_TEXT,
-	MODEL_EVENT_CALL,
+	MODEL_EVENT_CALL, /* for showing; to be run only once FINISH says TOOL_CALLS: the answer may still turn out malformed */
 	MODEL_EVENT_USAGE,
 	MODEL_EVENT_FINISH,
 	MODEL_EVENT_FAILURE

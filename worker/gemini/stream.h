@@ -6,8 +6,8 @@
 #include "shared/buffer.h"
 #include "shared/text.h"
 
-#define STREAM_EVENT_MAX_BYTES (8 * 1024 * 1024)
-#define STREAM_TAIL_MAX_BYTES  (64 * 1024) /* of a raw error, more is not kept */
+#define STREAM_EVENT_MAX_BYTES (8UL * 1024 * 1024)
+#define STREAM_TAIL_MAX_BYTES  (64UL * 1024) /* of a raw error, more is not kept */
 
 struct stream {
 	struct buffer line; /* the beginning of a line whose end has not come */

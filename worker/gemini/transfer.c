@@ -10,8 +10,9 @@
 #include "shared/clock.h"
 #include "worker/gemini/url.h"
 
-#define IDLE_MAX        64  /* easy handles kept for the next exchange */
-#define CONNECTIONS_MAX 256 /* idle connections that libcurl keeps */
+#define IDLE_MAX        64   /* easy handles kept for the next exchange */
+#define CONNECTIONS_MAX 256  /* idle connections that libcurl keeps */
+#define STREAMS_MAX     1000 /* on one HTTP/2 connection, if the peer allows as many */
 
 struct engine {
 	struct event_base *base;  /* borrowed */
@@ -165,6 +166,7 @@ enum error engine_open(struct event_base *base, const char *base_url, struct eng
 	curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, set_timer);
 	curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
 	curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
+	curl_multi_setopt(engine->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_MAX);
 	*engine_out = engine;
 	return ERROR_NONE;
 }
