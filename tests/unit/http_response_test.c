@@ -357,9 +357,10 @@ Test(request, shows_query_cookie_trace_id_and_preference)
 	teardown();
 }
 
+#define TEN "0123456789"
+
 static const char *const unsafe_ids[] = { "a b", "a\"b", "a,b", "<x>", "", "\xc3\xa4",
-	"01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-	"01234567890123456789" };
+	(TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN) };
 
 Test(request, replaces_an_unsafe_request_id)
 {

@@ -284,7 +284,7 @@ static void adjust_reading(struct connection *c)
 /* Feeds what is kept; called when an answer has made room for the next request. */
 static void feed_kept(struct connection *c)
 {
-	size_t used = exchange_feed(c, buffer_text(&c->in));
+	size_t used = intake_feed(c, buffer_text(&c->in));
 
 	if (c->state == CONNECTION_CLOSED)
 		return;
@@ -316,7 +316,7 @@ static void on_readable(struct connection *c)
 		buffer_append(&c->in, scratch, (size_t)got);
 		feed_kept(c);
 	} else {
-		size_t used = exchange_feed(c, text_span(scratch, (size_t)got));
+		size_t used = intake_feed(c, text_span(scratch, (size_t)got));
 
 		if (c->state != CONNECTION_CLOSED && c->state != CONNECTION_LINGERING && used < (size_t)got)
 			buffer_append(&c->in, scratch + used, (size_t)got - used);

@@ -85,7 +85,7 @@ struct connection {
 	enum connection_state state;
 	short interest;      /* EV_READ, EV_WRITE: what `event` waits for */
 	bool is_queued;      /* in server->later */
-	bool is_feeding;     /* exchange_feed is at work: it goes on by itself */
+	bool is_feeding;     /* intake_feed is at work: it goes on by itself */
 	bool is_corked;      /* more requests are in hand: gather answers */
 	bool is_read_closed; /* the peer has shut its side */
 	bool is_fresh;       /* has not sent a request yet */
@@ -115,7 +115,7 @@ void connection_close_idle(struct connection *c);
 void connection_lost(struct connection *c, bool is_cut);
 void connection_free(struct connection *c);
 
-/* ---- exchange.c: from bytes to an answered request --------------------------------------------------------------------------- */
+/* ---- intake.c, exchange.c: from bytes to an answered request --------------------------------------------------------------------------- */
 
 struct header_line {
 	struct header_line *next;
@@ -161,8 +161,14 @@ struct exchange {
 	struct response rs;
 };
 
-/* Takes as many requests out of the input as can be answered now; returns the bytes used. */
-size_t exchange_feed(struct connection *c, struct text input);
+/* intake.c: takes as many requests out of the input as can be answered now; returns the bytes used. */
+size_t intake_feed(struct connection *c, struct text input);
+/* A new request on this connection, with nothing but its address. */
+struct request *exchange_open(struct connection *c);
+/* Asks who it is; then the handler is called, or the body asked for that it announced (Expect). */
+void exchange_authenticate(struct request *rq);
+/* Nothing of the request is missing: answers it with the error found before, or hands it on. `has_more`: input of the next one is in hand. */
+void exchange_body_whole(struct connection *c, bool has_more);
 /* The answer is complete: counts, logs, lets the connection go on. */
 void exchange_finish(struct request *rq);
 /* The client went away: tells the stream, or drops a request whose body is not whole. */
