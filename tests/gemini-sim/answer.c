@@ -68,6 +68,14 @@ struct piece *answer_add_call(struct answer *answer, const char *name, json_obje
 	return piece;
 }
 
+void answer_insert_thought(struct answer *answer, const char *text)
+{
+	answer_add(answer, PIECE_THOUGHT)->text = memory_copy(text);
+	struct piece thought = answer->pieces[answer->count - 1];
+	memmove(answer->pieces + 1, answer->pieces, (answer->count - 1) * sizeof *answer->pieces);
+	answer->pieces[0] = thought;
+}
+
 bool answer_has_call(const struct answer *answer)
 {
 	for (size_t i = 0; i < answer->count; i++)

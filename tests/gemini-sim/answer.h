@@ -31,6 +31,8 @@ struct answer *answer_copy(const struct answer *answer);
 struct piece *answer_add_text(struct answer *answer, const char *text);
 /* `args` is taken over; NULL = none. */
 struct piece *answer_add_call(struct answer *answer, const char *name, json_object *args);
+/* Puts a thought in front of everything. */
+void answer_insert_thought(struct answer *answer, const char *text);
 bool answer_has_call(const struct answer *answer);
 /* All TEXT pieces in a row, appended. */
 void answer_text(const struct answer *answer, struct text *out);

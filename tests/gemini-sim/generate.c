@@ -334,6 +334,15 @@ static int thinking_tokens(const struct conversation *c, const struct model *mod
 	return most == 0 ? 0 : most / 2 + (int)(c->hash % (uint64_t)(most / 2 + 1));
 }
 
+/* What the model thought, in a sentence, where it was asked for. */
+static void add_thought(struct answer *answer, const struct conversation *c)
+{
+	const json_object *config = json_find(json_find(c->request, "generationConfig"), "thinkingConfig");
+	if (answer->thoughts > 0 && json_find_bool(config, "includeThoughts") && !c->continuing)
+		answer_insert_thought(answer, "**Weighing the question**\n\nWhat is asked, what was said before, and "
+					      "what must come first.\n\n");
+}
+
 static void apply_stop_sequences(struct answer *answer, const json_object *list)
 {
 	struct text all = { 0 };
@@ -375,6 +384,7 @@ void generate_limit(
 	struct text all = { 0 };
 	apply_stop_sequences(answer, json_find_list(config, "stopSequences"));
 	answer->thoughts = thinking_tokens(c, model);
+	add_thought(answer, c);
 	answer->skip_bytes = c->continuing ? skipped_bytes(answer, c, plan->overlap) : 0;
 	answer->seed = c->hash;
 	answer_text(answer, &all);

@@ -33,7 +33,7 @@ bool persona_applies(const json_object *request);
 /* Fills `answer` with the next step for this conversation: a lead-in and calls, or a text. */
 void persona_answer(struct answer *answer, const struct conversation *conversation);
 
-/* Between persona.c and persona_tools.c. */
+/* Between persona.c, persona_tools.c and persona_results.c. */
 /* Adds the calls that the intent asks for; false if none. */
 bool persona_call_tools(struct persona *p);
 /* After list_tasks was asked in order to complete a task: adds that call. */
@@ -42,6 +42,12 @@ bool persona_call_after_list(struct persona *p);
 bool persona_is_first_setup(const struct persona *p);
 /* The open task that the question means; NULL if unclear. */
 const struct fact_task *persona_task_meant(const struct persona *p);
+/* Fills numbers of the conversation into a sentence; {room} becomes "your kitchen". */
+void persona_fill(const struct persona *p, const char *template, struct text *out);
+/* The text after tool results. */
+void persona_say_results(struct persona *p, struct text *out);
+/* The budget's usual split and the next question. */
+void persona_say_closing(struct persona *p, struct text *out);
 /* Name of the room the conversation is about, lower case. */
 const char *persona_room_name(const struct persona *p);
 const struct room_plan *persona_plan(const struct persona *p);

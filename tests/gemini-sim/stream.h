@@ -3,14 +3,9 @@
 #define GEMINI_SIM_STREAM_H
 
 #include "tests/gemini-sim/plan.h"
+#include "tests/gemini-sim/reply.h"
 #include "tests/gemini-sim/sim.h"
 #include "tests/gemini-sim/tokens.h"
-
-enum stream_form {
-	STREAM_UNARY,  /* one JSON object */
-	STREAM_EVENTS, /* alt=sse */
-	STREAM_ARRAY,  /* streamGenerateContent without alt=sse */
-};
 
 struct stream_request {
 	struct sim *sim;             /* borrowed */
@@ -24,11 +19,6 @@ struct stream_request {
 
 /* Starts playing. `plan` and `answer` are taken over. */
 void stream_start(const struct stream_request *request, struct plan *plan, struct answer *answer);
-/* Answers with an error at once. `refusal` is destroyed, the entry ended. `form` decides the content type. */
-void stream_refuse(struct sim *sim, struct http_exchange *x, struct journal_entry *entry, enum stream_form form,
-	struct refusal **refusal);
-/* Answers with one JSON object. `body` is taken over. */
-void stream_reply(struct sim *sim, struct http_exchange *x, struct journal_entry *entry, json_object *body);
 /* Drops all streams that are still open, without telling their clients. */
 void stream_drop_all(struct sim *sim);
 

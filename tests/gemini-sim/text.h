@@ -24,7 +24,7 @@ char *memory_copy_part(const char *bytes, size_t length);
 
 void text_append(struct text *t, const void *bytes, size_t length);
 void text_add(struct text *t, const char *string);
-void text_format(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_format(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull(1, 2)));
 /* Keeps the memory, forgets the contents. */
 void text_clear(struct text *t);
 void text_fini(struct text *t);
