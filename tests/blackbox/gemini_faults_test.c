@@ -396,3 +396,9 @@ Test(gemini_faults, the_preflight_says_what_is_wrong_with_key_model_or_address)
 	}
 	world_close(&w);
 }
+
+/* At the end of its life a name is served by a newer model, which signs and numbers its calls. */
+Test(gemini_faults, an_old_name_answered_by_a_new_model_keeps_its_ids)
+{
+	round_trip("gemini-2.5-flash", "gemini-2.5-flash", "[sim:fault=model_version,version=gemini-3.5-flash-lite]");
+}

@@ -95,8 +95,10 @@ static const struct {
 	/* Back to 2.5: neither signatures nor ids. */
 	{ "[" SIGNED_CALL "]", "gemini-2.5-flash", true, true,
 		"{\"functionCall\":{\"name\":\"f\",\"args\":{\"n\":2.0}}}" },
-	{ "[{\"functionResponse\":{\"id\":\"fc_1\",\"name\":\"f\",\"response\":{}}}]", "gemini-2.5-flash", false, true,
+	{ "[{\"functionResponse\":{\"id\":\"fc_1\",\"name\":\"f\",\"response\":{}}}]", "gemini-2.5-flash", true, true,
 		"{\"functionResponse\":{\"name\":\"f\",\"response\":{}}}" },
+	/* An old name that a new model answers: what it sent goes back to it. */
+	{ "[" SIGNED_CALL "]", "gemini-2.5-flash", false, true, SIGNED_CALL },
 	/* What is only there for its signature goes with it; so do thoughts. */
 	{ "[{\"text\":\"a\"},{\"text\":\"\",\"thoughtSignature\":\"QQ==\"},{\"text\":\"t\",\"thought\":true,"
 	  "\"thoughtSignature\":\"QQ==\"}]",

@@ -139,11 +139,11 @@ static const char *const failure_names[] = {
 	[MODEL_OTHER] = "other",
 };
 
+/* For debugging the wire; what operators read is the caller's to log, who knows the turn. */
 static void call_log(const struct model_call *call, const struct model_event *last)
 {
-	LOG(last->type == MODEL_EVENT_FAILURE ? LOG_WARN : LOG_DEBUG, "model answered",
-		F_STR("role", call->settings.config->name), F_STR("model", call->settings.facts->name),
-		F_STR("model_version", call->settings.facts->answers_as),
+	LOG(LOG_DEBUG, "model answered", F_STR("role", call->settings.config->name),
+		F_STR("model", call->settings.facts->name), F_STR("model_version", call->settings.facts->answers_as),
 		F_STR("failure", failure_names[last->failure]), F_INT("http_status", last->http_status),
 		F_TEXT("provider_status", last->provider_status), F_TEXT("provider_reason", last->provider_reason),
 		F_INT("input_tokens", last->usage.input_tokens), F_INT("output_tokens", last->usage.output_tokens),
@@ -163,6 +163,20 @@ static void call_compare(struct model_call *call)
 		F_TEXT("model_version", version));
 }
 
+#define STAGE_LOG_EVERY_MS (24 * INT64_C(3600000))
+
+static void call_log_stage(struct model_call *call)
+{
+	struct model_facts *facts = call->settings.facts;
+	int64_t now_ms = clock_monotonic_ms();
+
+	if (facts->stage[0] == '\0' ||
+		(facts->stage_logged_ms != 0 && now_ms - facts->stage_logged_ms < STAGE_LOG_EVERY_MS))
+		return;
+	facts->stage_logged_ms = now_ms;
+	LOG(LOG_WARN, "model is on its way out", F_STR("model", facts->name), F_STR("stage", facts->stage));
+}
+
 static void call_conclude(struct model_call *call)
 {
 	struct model_event last;
@@ -173,6 +187,7 @@ static void call_conclude(struct model_call *call)
 	last.first_byte_ms = call->first_ms == 0 ? -1 : call->first_ms - call->started_ms;
 	call_log(call, &last);
 	call_compare(call);
+	call_log_stage(call);
 	relay(call, &last);
 	call->is_cancelled = true; /* a cancel by the caller from now on finds it dead */
 	call->is_busy = false;

@@ -133,6 +133,15 @@ static int64_t count_of(struct json_object *usage, const char *name)
 	return count > 0 ? count : 0;
 }
 
+/* A model on its way out says so; whoever concludes the call logs it now and then. */
+static void take_status(struct answer *a, struct json_object *status)
+{
+	struct text stage = json_string(status, "modelStage");
+
+	if (text_equals(stage, TEXT("LEGACY")) || text_equals(stage, TEXT("DEPRECATED")))
+		(void)snprintf(a->facts->stage, sizeof a->facts->stage, "%.*s", TEXT_ARGS(stage));
+}
+
 static void take_document(struct answer *a, struct json_object *root)
 {
 	struct json_object *usage = json_member(root, "usageMetadata");
@@ -141,6 +150,7 @@ static void take_document(struct answer *a, struct json_object *root)
 	parts_clean(json_member(root, "modelVersion"), &a->scratch);
 	parts_clean(json_member(root, "responseId"), &a->scratch);
 	tell_start(a, json_string(root, "modelVersion"), json_string(root, "responseId"));
+	take_status(a, json_member(root, "modelStatus"));
 	if (blocked.length > 0)
 		(void)snprintf(a->block_reason, sizeof a->block_reason, "%.*s", TEXT_ARGS(blocked));
 	take_candidate(a, find_candidate(root));

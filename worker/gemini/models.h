@@ -30,12 +30,14 @@ const struct model_family *models_family(struct text model);
 enum model_member { MEMBER_TEMPERATURE = 1, MEMBER_THINKING = 2 };
 
 struct model_facts {
-	char name[96];        /* as in the configuration, without "models/"; "" = free row */
-	char answers_as[96];  /* its last modelVersion, "" = not seen yet */
-	unsigned refused;     /* set of enum model_member, for the life of the process */
-	int64_t input_limit;  /* tokens; 0 = not known */
-	int64_t output_limit; /* likewise */
-	bool is_warned;       /* the log has heard that another family answers */
+	char name[96];           /* as in the configuration, without "models/"; "" = free row */
+	char answers_as[96];     /* its last modelVersion, "" = not seen yet */
+	unsigned refused;        /* set of enum model_member, for the life of the process */
+	int64_t input_limit;     /* tokens; 0 = not known */
+	int64_t output_limit;    /* likewise */
+	bool is_warned;          /* the log has heard that another family answers */
+	char stage[24];          /* modelStatus.modelStage when it is LEGACY or DEPRECATED, else "" */
+	int64_t stage_logged_ms; /* monotonic; 0 = never */
 };
 
 struct models {

@@ -144,6 +144,12 @@ static bool contains(struct text t, const char *word)
 	return memmem(t.bytes, t.length, word, strlen(word)) != NULL;
 }
 
+/* What a model sent itself it takes back, whatever its name promises: names are served by newer models near their end. */
+static bool drops_ids(const struct parts_target *target)
+{
+	return target->is_foreign && !target->family->has_call_ids;
+}
+
 /* A quick look at the bytes; a word that only occurs in somebody's text costs a parse and changes nothing. */
 static bool needs_rewriting(struct text array, const struct parts_target *target)
 {
@@ -151,8 +157,7 @@ static bool needs_rewriting(struct text array, const struct parts_target *target
 
 	if (has_signature && target->is_foreign)
 		return true;
-	if (!target->family->has_call_ids && (has_call || contains(array, "functionResponse")) &&
-		contains(array, "\"id\""))
+	if (drops_ids(target) && (has_call || contains(array, "functionResponse")) && contains(array, "\"id\""))
 		return true;
 	return has_call && !has_signature && target->is_current && target->family->is_strict;
 }
@@ -164,7 +169,7 @@ static bool rewrite_part(struct json_object *part, const struct parts_target *ta
 
 	if (target->is_foreign && json_object_is_type(part, json_type_object))
 		json_object_object_del(part, "thoughtSignature");
-	if (!target->family->has_call_ids) {
+	if (drops_ids(target)) {
 		if (json_object_is_type(call, json_type_object))
 			json_object_object_del(call, "id");
 		if (json_object_is_type(json_member(part, "functionResponse"), json_type_object))

@@ -31,9 +31,9 @@ void parts_clean(struct json_object *value, struct buffer *scratch);
 
 /* What stored parts need before they go to `facts`' model. */
 struct parts_target {
-	const struct model_family *family; /* of the model that gets them */
-	bool is_foreign;                   /* another model made them: its signatures are void */
-	bool is_current;                   /* of the current turn, where strict models look for signatures */
+	const struct model_family *family; /* of the model that will answer */
+	bool is_foreign; /* another model made them, or the calls they answer: its signatures are void, maybe its ids */
+	bool is_current; /* of the current turn, where strict models look for signatures */
 };
 /* Appends the elements of `array` (a JSON array) to `out`, without brackets, verbatim where nothing has to change.
  * False when it is no JSON array; `out` is then untouched. */

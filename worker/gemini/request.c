@@ -41,6 +41,7 @@ static void write_tools(struct buffer *out, const struct model_request *rq)
 static void write_contents(struct buffer *out, struct json_tokener *tokener, const struct model_request *rq,
 	const struct request_settings *s)
 {
+	bool has_answered = s->facts->answers_as[0] != '\0', is_foreign = false;
 	struct buffer parts;
 	int last_role = -1;
 
@@ -48,8 +49,14 @@ static void write_contents(struct buffer *out, struct json_tokener *tokener, con
 	buffer_append_string(out, "\"contents\":[");
 	for (size_t i = 0; i < rq->content_count; i++) {
 		const struct model_content *content = &rq->contents[i];
-		struct parts_target target = { .family = s->family,
-			.is_foreign = content->role == MESSAGE_ROLE_MODEL && !models_is_same(s->facts, content->model),
+
+		/* Results are as foreign as the calls before them. */
+		if (content->role == MESSAGE_ROLE_MODEL)
+			is_foreign = !models_is_same(s->facts, content->model);
+
+		struct parts_target target = { .family = has_answered ? models_family(text_of(s->facts->answers_as))
+								      : s->family,
+			.is_foreign = is_foreign,
 			.is_current = content->is_current };
 
 		buffer_clear(&parts);
