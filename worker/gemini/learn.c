@@ -4,7 +4,7 @@
 #include "worker/gemini/learn.h"
 
 #include "shared/log.h"
-#include "worker/gemini/call.h"
+#include "worker/gemini/attempt.h"
 #include "worker/gemini/json.h"
 #include "worker/gemini/url.h"
 

@@ -9,7 +9,7 @@
 #include "shared/clock.h"
 #include "shared/inherit.h"
 #include "shared/report.h"
-#include "worker/gemini/call.h"
+#include "worker/gemini/attempt.h"
 #include "worker/gemini/json.h"
 #include "worker/gemini/url.h"
 

@@ -1,10 +1,10 @@
-/* provider.c: opens and closes the way to the model and hands calls to call.c. Called by chat through provider.h, by main.c at start and end.
+/* provider.c: opens and closes the way to the model and hands calls to attempt.c. Called by chat through provider.h, by main.c at start and end.
  * It holds what all calls of a worker share: connections, roles, headers, learned facts. */
 #include "config.h"
 #include "worker/gemini/provider.h"
 
 #include "shared/log.h"
-#include "worker/gemini/call.h"
+#include "worker/gemini/attempt.h"
 #include "worker/gemini/json.h"
 #include "worker/gemini/learn.h"
 #include "worker/gemini/transfer.h"
@@ -16,13 +16,13 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	call_run_due(arg);
+	attempt_run_due(arg);
 }
 
 struct model_call *provider_start(
 	struct provider *p, const struct model_request *rq, model_event_fn *on_event, void *arg)
 {
-	return call_create(p, rq, on_event, arg);
+	return attempt_create(p, rq, on_event, arg);
 }
 
 void provider_pause(struct model_call *call)
@@ -35,7 +35,7 @@ void provider_resume(struct model_call *call)
 	if (!call->is_paused)
 		return;
 	call->is_paused = false;
-	call_kick(call);
+	attempt_kick(call);
 }
 
 void provider_cancel(struct model_call **handle)
@@ -47,7 +47,7 @@ void provider_cancel(struct model_call **handle)
 	*handle = NULL;
 	call->is_cancelled = true;
 	transfer_cancel(&call->transfer);
-	(void)call_reap(call);
+	(void)attempt_reap(call);
 }
 
 size_t provider_active(const struct provider *p)

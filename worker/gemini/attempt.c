@@ -1,7 +1,7 @@
-/* call.c: one attempt, from the request's bytes to the last event. Called by provider.c (start, pause, resume, cancel) and by the loop.
+/* attempt.c: one attempt, from the request's bytes to the last event. Called by provider.c (start, pause, resume, cancel) and by the loop.
  * It repairs a request once when the model refuses a member of it; every other retry is the caller's. */
 #include "config.h"
-#include "worker/gemini/call.h"
+#include "worker/gemini/attempt.h"
 
 #include <stdio.h>
 
@@ -30,7 +30,7 @@ static void call_free(struct model_call *call)
 	free(call);
 }
 
-bool call_reap(struct model_call *call)
+bool attempt_reap(struct model_call *call)
 {
 	if (!call->is_cancelled)
 		return false;
@@ -39,7 +39,7 @@ bool call_reap(struct model_call *call)
 	return true;
 }
 
-void call_kick(struct model_call *call)
+void attempt_kick(struct model_call *call)
 {
 	struct provider *p = call->provider;
 
@@ -117,7 +117,7 @@ static enum transfer_answer on_bytes(void *arg, int status, struct text bytes)
 	call->is_busy = true;
 	answer = feed(call, bytes);
 	call->is_busy = false;
-	(void)call_reap(call);
+	(void)attempt_reap(call);
 	return answer;
 }
 
@@ -191,7 +191,7 @@ static void call_conclude(struct model_call *call)
 	relay(call, &last);
 	call->is_cancelled = true; /* a cancel by the caller from now on finds it dead */
 	call->is_busy = false;
-	(void)call_reap(call);
+	(void)attempt_reap(call);
 }
 
 /* A 400 that names a member we sent: the model is asked once more without it, and never again in this process with it. */
@@ -212,7 +212,7 @@ static bool call_repair(struct model_call *call)
 	buffer_clear(&call->collected);
 	call->first_ms = 0;
 	call->state = CALL_WAITING;
-	call_kick(call);
+	attempt_kick(call);
 	return true;
 }
 
@@ -313,7 +313,7 @@ static void resume(struct model_call *call)
 		call->is_busy = false;
 		buffer_fini(&piece);
 	}
-	if (call_reap(call) || call->is_paused)
+	if (attempt_reap(call) || call->is_paused)
 		return;
 	if (call->state == CALL_SENT && call->answer.failure.class == MODEL_OK) {
 		transfer_resume(call->transfer);
@@ -331,7 +331,7 @@ static void resume(struct model_call *call)
 static void run_due(struct model_call *call)
 {
 	call->is_due = false;
-	if (call_reap(call))
+	if (attempt_reap(call))
 		return;
 	switch (call->state) {
 	case CALL_WAITING: send_request(call); break;
@@ -340,7 +340,7 @@ static void run_due(struct model_call *call)
 	}
 }
 
-void call_run_due(struct provider *p)
+void attempt_run_due(struct provider *p)
 {
 	struct model_call *call = p->first_due;
 
@@ -378,7 +378,8 @@ static void call_prepare(struct model_call *call, const struct model_request *rq
 	call->answer.is_structured = rq->role == MODEL_ROLE_STRUCTURED;
 }
 
-struct model_call *call_create(struct provider *p, const struct model_request *rq, model_event_fn *on_event, void *arg)
+struct model_call *attempt_create(
+	struct provider *p, const struct model_request *rq, model_event_fn *on_event, void *arg)
 {
 	struct model_call *call = must_alloc(sizeof *call);
 
@@ -395,6 +396,6 @@ struct model_call *call_create(struct provider *p, const struct model_request *r
 	p->first = call;
 	p->active++;
 	call_prepare(call, rq);
-	call_kick(call);
+	attempt_kick(call);
 	return call;
 }

@@ -1,6 +1,6 @@
-/* call.h: one attempt in flight, between provider.c (who starts, pauses and cancels it) and the parts it is made of. Inside gemini/ only. */
-#ifndef RENOVATIOND_WORKER_GEMINI_CALL_H
-#define RENOVATIOND_WORKER_GEMINI_CALL_H
+/* attempt.h: one attempt in flight, between provider.c (who starts, pauses and cancels it) and the parts it is made of. Inside gemini/ only. */
+#ifndef RENOVATIOND_WORKER_GEMINI_ATTEMPT_H
+#define RENOVATIOND_WORKER_GEMINI_ATTEMPT_H
 
 #include <curl/curl.h>
 
@@ -70,14 +70,15 @@ struct model_call {
 };
 
 /* A new call in state CALL_WAITING, kicked. See provider_start. */
-struct model_call *call_create(struct provider *p, const struct model_request *rq, model_event_fn *on_event, void *arg);
+struct model_call *attempt_create(
+	struct provider *p, const struct model_request *rq, model_event_fn *on_event, void *arg);
 /* Has it run from the loop, soon: it is to be sent, or resumed. */
-void call_kick(struct model_call *call);
+void attempt_kick(struct model_call *call);
 /* Sends and resumes what was kicked. */
-void call_run_due(struct provider *p);
+void attempt_run_due(struct provider *p);
 /* Frees a call that was cancelled or has told its last event, unless somebody still holds it: whoever is on the stack, or the kick. True when
  * it was such a call; it must not be touched then. */
-bool call_reap(struct model_call *call);
+bool attempt_reap(struct model_call *call);
 
 /* The header lines that every request has; the key is in them. The caller frees the list. */
 struct curl_slist *provider_headers(const struct options *options);
