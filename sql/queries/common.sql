@@ -19,6 +19,8 @@ SELECT 'created' AS outcome, id, etag, body::text AS body FROM shown
 UNION ALL
 SELECT CASE WHEN request_hash = $5 THEN 'replayed' ELSE 'reused' END, (headers->>'id')::uuid, headers->>'etag', body FROM prior
 
+-- Each change of what belongs to a session touches it: the list of sessions is ordered by the last change of any of it.
+--
 -- An update has a CTE `changed` (the row after it) and ends with this: one row when the row exists, is_done false when If-Match did not fit.
 -- fragment: updated
 SELECT true AS is_done, etag, body FROM shown

@@ -37,6 +37,7 @@ made AS (
 	WHERE NOT EXISTS (SELECT FROM prior)
 	RETURNING *
 ),
+touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM made)),
 shown AS (SELECT r.id, r.version::text AS etag, {{contractor_body}} AS body FROM made r),
 {{kept}};
 
@@ -68,6 +69,7 @@ changed AS (
 	WHERE owner_id = $1 AND id = $2 AND ($4::int[] IS NULL OR version = ANY ($4))
 	RETURNING *
 ),
+touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM changed)),
 shown AS (SELECT r.version::text AS etag, {{contractor_body}} AS body FROM changed r)
 {{updated}};
 
@@ -76,5 +78,6 @@ shown AS (SELECT r.version::text AS etag, {{contractor_body}} AS body FROM chang
 -- params: owner uuid, id uuid, versions int[]
 -- result: is_done bool
 WITH present AS (SELECT id FROM contractor_recommendations WHERE owner_id = $1 AND id = $2),
-gone AS (DELETE FROM contractor_recommendations WHERE owner_id = $1 AND id = $2 AND ($3::int[] IS NULL OR version = ANY ($3)) RETURNING id)
+gone AS (DELETE FROM contractor_recommendations WHERE owner_id = $1 AND id = $2 AND ($3::int[] IS NULL OR version = ANY ($3)) RETURNING session_id),
+touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM gone))
 {{removed}};

@@ -7,7 +7,8 @@ json_build_object('id', r.id, 'sessionId', r.session_id, 'title', r.title, 'titl
 	'version', r.version)
 
 -- fragment: conversation_etag
-CASE WHEN r.last_seq = 0 THEN r.version::text ELSE concat(r.version, '-', r.last_seq, '.', r.active_turn_id) END
+CASE WHEN r.updated_at = r.created_at AND r.last_seq = 0 THEN r.version::text
+	ELSE concat(r.version, '-', (extract(epoch FROM r.updated_at) * 1000000)::bigint, '.', r.last_seq, '.', r.active_turn_id) END
 
 -- statement: conversations_list
 -- kind: read

@@ -1,5 +1,5 @@
--- Renovation sessions. `shown` is the row and what it shows of others: its default conversation and counts. These change without the row, so they
--- are part of its tag; a tag without them is the bare version.
+-- Renovation sessions. `shown` is the row and what it shows of others: its default conversation and counts. These and updated_at (also the time of the
+-- last change of what belongs to the session) change without the version, so they are part of its tag, once they differ from those of a new session.
 
 -- fragment: session_body
 json_build_object('id', s.id, 'title', s.title, 'phase', s.phase, 'totalBudget', s.total_budget::text, 'currency', s.currency, 'address', s.address,
@@ -7,7 +7,8 @@ json_build_object('id', s.id, 'title', s.title, 'phase', s.phase, 'totalBudget',
 	'openTasks', s.open_tasks, 'createdAt', rfc3339(s.created_at), 'updatedAt', rfc3339(s.updated_at), 'version', s.version)
 
 -- fragment: session_etag
-CASE WHEN s.rooms + s.tasks = 0 THEN s.version::text ELSE s.version || '-' || s.rooms || '.' || s.tasks || '.' || s.open_tasks END
+CASE WHEN s.updated_at = s.created_at AND s.rooms + s.tasks = 0 THEN s.version::text
+	ELSE concat(s.version, '-', (extract(epoch FROM s.updated_at) * 1000000)::bigint, '.', s.rooms, '.', s.tasks, '.', s.open_tasks) END
 
 -- fragment: session_extras
 (SELECT c.id FROM conversations c WHERE c.owner_id = $1 AND c.session_id = r.id AND c.is_default) AS conversation_id,

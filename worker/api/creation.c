@@ -6,14 +6,14 @@
 
 #include <openssl/sha.h>
 
-#include "worker/api/call.h"
+#include "worker/api/operation.h"
 
 #define KEY_MAX 255 /* characters */
 
 /* Printable ASCII, bare or quoted. */
-static void read_key(struct call *c)
+static void read_key(struct operation *o)
 {
-	struct text key = request_header(c->rq, "Idempotency-Key");
+	struct text key = request_header(o->rq, "Idempotency-Key");
 
 	if (key.bytes == NULL)
 		return;
@@ -25,54 +25,54 @@ static void read_key(struct call *c)
 	for (size_t i = 0; is_good && i < key.length; i++)
 		is_good = key.bytes[i] > 0x20 && key.bytes[i] < 0x7F;
 	if (!is_good)
-		fields_problem(&c->problems, TEXT("Idempotency-Key"), "invalid",
+		fields_problem(&o->problems, TEXT("Idempotency-Key"), "invalid",
 			TEXT("Idempotency-Key must be 1 to 255 printable ASCII characters without spaces"));
-	c->key = key;
-	c->route = arena_printf(&c->rq->arena, "POST %.*s", TEXT_ARGS(c->rq->path));
-	(void)SHA256((const unsigned char *)c->rq->body.bytes, c->rq->body.length, c->hash);
+	o->key = key;
+	o->route = arena_printf(&o->rq->arena, "POST %.*s", TEXT_ARGS(o->rq->path));
+	(void)SHA256((const unsigned char *)o->rq->body.bytes, o->rq->body.length, o->hash);
 }
 
-static void answer_created(struct call *c, const struct db_result *r, bool is_replayed)
+static void answer_created(struct operation *o, const struct db_result *r, bool is_replayed)
 {
 	char id[UUID_TEXT_BYTES];
 	struct uuid row = db_result_uuid(r, 0, 1);
 
 	uuid_format(&row, id);
-	response_header(c->rq, "Location", arena_printf(&c->rq->arena, "%s%s", c->resource->path, id).bytes);
-	call_tag(c, db_result_text(r, 0, 2));
+	response_header(o->rq, "Location", arena_printf(&o->rq->arena, "%s%s", o->resource->path, id).bytes);
+	operation_tag(o, db_result_text(r, 0, 2));
 	if (is_replayed)
-		response_header(c->rq, "Idempotent-Replayed", "true");
-	response_json(c->rq, 201, db_result_text(r, 0, 3));
+		response_header(o->rq, "Idempotent-Replayed", "true");
+	response_json(o->rq, 201, db_result_text(r, 0, 3));
 }
 
 static void on_created(void *arg, enum error e, const struct db_result *r)
 {
-	struct call *c = arg;
+	struct operation *o = arg;
 
-	if (e == ERROR_CONFLICT && c->key.bytes != NULL && !c->is_retried) {
-		c->is_retried = true;
-		call_submit(c, on_created);
+	if (e == ERROR_CONFLICT && o->key.bytes != NULL && !o->is_retried) {
+		o->is_retried = true;
+		operation_submit(o, on_created);
 		return;
 	}
 	if (e != ERROR_NONE || db_result_rows(r) == 0) {
-		call_refused(c, e != ERROR_NONE ? e : ERROR_INTERNAL, r);
+		operation_refused(o, e != ERROR_NONE ? e : ERROR_INTERNAL, r);
 		return;
 	}
 
 	struct text outcome = db_result_text(r, 0, 0);
 
 	if (text_equals(outcome, TEXT("reused")))
-		response_problem(c->rq, ERROR_IDEMPOTENCY_KEY_REUSED, NULL);
+		response_problem(o->rq, ERROR_IDEMPOTENCY_KEY_REUSED, NULL);
 	else
-		answer_created(c, r, text_equals(outcome, TEXT("replayed")));
+		answer_created(o, r, text_equals(outcome, TEXT("replayed")));
 }
 
 void resource_create(struct request *rq)
 {
-	struct call *c = call_create(rq);
+	struct operation *o = operation_create(rq);
 
-	c->statement = c->resource->create;
-	read_key(c);
-	if (call_read_body(c, FIELDS_CREATE))
-		call_submit(c, on_created);
+	o->statement = o->resource->create;
+	read_key(o);
+	if (operation_read_body(o, FIELDS_CREATE))
+		operation_submit(o, on_created);
 }

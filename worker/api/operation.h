@@ -1,16 +1,16 @@
-/* call.h: one request to a resource on its way through the database: what the client sent, checked, and how it becomes a statement's parameters.
+/* operation.h: one request to a resource on its way through the database: what the client sent, checked, and how it becomes a statement's parameters.
  * Shared by the generic handlers; lives in the request's arena. */
-#ifndef RENOVATIOND_WORKER_API_CALL_H
-#define RENOVATIOND_WORKER_API_CALL_H
+#ifndef RENOVATIOND_WORKER_API_OPERATION_H
+#define RENOVATIOND_WORKER_API_OPERATION_H
 
 #include "worker/api/cursor.h"
 #include "worker/api/resources.h"
 #include "worker/db/db.h"
 #include "worker/http/response.h"
 
-#define CALL_PARAMS_MAX 10 /* of one statement */
+#define OPERATION_PARAMS_MAX 10 /* of one statement */
 
-struct call {
+struct operation {
 	struct request *rq;                 /* owner of the memory */
 	const struct resource *resource;    /* the route's detail */
 	enum statement statement;           /* what is asked of the database */
@@ -28,16 +28,16 @@ struct call {
 	bool is_retried;                    /* create: the statement was run again because of its key */
 };
 
-struct call *call_create(struct request *rq);
+struct operation *operation_create(struct request *rq);
 /* Reads the body against the resource's fields. False: the problem is answered. */
-bool call_read_body(struct call *c, enum fields_mode mode);
+bool operation_read_body(struct operation *o, enum fields_mode mode);
 /* Answers the problems found, if any; true when there were none. */
-bool call_is_valid(struct call *c);
+bool operation_is_valid(struct operation *o);
 /* Binds the statement's parameters by their names and submits it. */
-void call_submit(struct call *c, db_done_fn *done);
+void operation_submit(struct operation *o, db_done_fn *done);
 /* Answers a failed statement by the resource's constraints. */
-void call_refused(struct call *c, enum error e, const struct db_result *result);
+void operation_refused(struct operation *o, enum error e, const struct db_result *result);
 /* Adds the ETag field. */
-void call_tag(struct call *c, struct text etag);
+void operation_tag(struct operation *o, struct text etag);
 
 #endif
