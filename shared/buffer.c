@@ -76,6 +76,20 @@ void buffer_append_char(struct buffer *b, char c)
 	buffer_append(b, &c, 1);
 }
 
+void buffer_append_number(struct buffer *b, int64_t number)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+	uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+
+	do
+		digits[--at] = (char)('0' + rest % 10);
+	while ((rest /= 10) > 0);
+	if (number < 0)
+		digits[--at] = '-';
+	buffer_append(b, digits + at, sizeof digits - at);
+}
+
 void buffer_printf(struct buffer *b, const char *format, ...)
 {
 	va_list args, again;

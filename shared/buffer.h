@@ -35,6 +35,7 @@ void buffer_append(struct buffer *b, const void *bytes, size_t length);
 void buffer_append_text(struct buffer *b, struct text t);
 void buffer_append_string(struct buffer *b, const char *string);
 void buffer_append_char(struct buffer *b, char c);
+void buffer_append_number(struct buffer *b, int64_t number); /* decimal */
 void buffer_printf(struct buffer *b, const char *format, ...) PRINTF(2, 3);
 void buffer_consume(struct buffer *b, size_t bytes);
 

@@ -3,7 +3,7 @@
 #include "shared/clock.h"
 
 #include <stdbool.h>
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static bool frozen;
@@ -35,13 +35,22 @@ int64_t clock_wall_us(void)
 
 void clock_format_rfc3339(int64_t wall_us, char out[CLOCK_RFC3339_BYTES])
 {
+	/* Most calls are for log lines of the same second: only the milliseconds differ. */
+	static time_t last_seconds = -1;
+	static char last[CLOCK_RFC3339_BYTES] = "1969-12-31T23:59:59.000Z";
 	time_t seconds = (time_t)(wall_us / 1000000);
+	unsigned ms = (unsigned)(wall_us / 1000 % 1000) % 1000;
 	struct tm utc;
-	char day[CLOCK_RFC3339_BYTES];
 
-	(void)gmtime_r(&seconds, &utc);
-	(void)strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &utc);
-	(void)snprintf(out, CLOCK_RFC3339_BYTES, "%.19s.%03uZ", day, (unsigned)(wall_us / 1000 % 1000) % 1000);
+	if (seconds != last_seconds) {
+		(void)gmtime_r(&seconds, &utc);
+		(void)strftime(last, sizeof last, "%Y-%m-%dT%H:%M:%S.000Z", &utc);
+		last_seconds = seconds;
+	}
+	memcpy(out, last, CLOCK_RFC3339_BYTES);
+	out[20] = (char)('0' + ms / 100);
+	out[21] = (char)('0' + ms / 10 % 10);
+	out[22] = (char)('0' + ms % 10);
 }
 
 void clock_format_http_date(int64_t wall_us, char out[CLOCK_HTTP_DATE_BYTES])

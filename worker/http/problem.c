@@ -62,7 +62,8 @@ static void send_problem(struct request *rq, const struct problem *p)
 	buffer_append_string(b, ",\"type\":\"/problems/");
 	buffer_append_string(b, error_code(p->error));
 	write_member(b, "\",\"title\":", title);
-	buffer_printf(b, ",\"status\":%d", status);
+	buffer_append_string(b, ",\"status\":");
+	buffer_append_number(b, status);
 	write_member(b, ",\"detail\":", detail);
 	write_member(b, ",\"instance\":", rq->path);
 	write_member(b, ",\"requestId\":", text_of(rq->id));

@@ -65,17 +65,6 @@ static const char *reason_of(int status)
 	return "";
 }
 
-static void append_number(struct buffer *b, uint64_t number)
-{
-	char digits[20];
-	size_t at = sizeof digits;
-
-	do
-		digits[--at] = (char)('0' + number % 10);
-	while ((number /= 10) > 0);
-	buffer_append(b, digits + at, sizeof digits - at);
-}
-
 static void append_literal(struct buffer *b, struct text name, struct text value)
 {
 	buffer_append_text(b, name);
@@ -110,7 +99,7 @@ void head_begin(struct request *rq, int status, const char *content_type)
 	rs->status = status;
 	buffer_clear(head);
 	buffer_append(head, "HTTP/1.1 ", 9);
-	append_number(head, (uint64_t)status);
+	buffer_append_number(head, status);
 	append_literal(head, TEXT(" "), text_of(reason_of(status)));
 	append_literal(head, TEXT("Date: "), current_date(rq->server));
 	if (content_type != NULL)
@@ -153,7 +142,7 @@ void response_send(struct request *rq, int status, const char *content_type, str
 	head_begin(rq, status, content_type);
 	if (has_body || (status != 204 && status != 304)) {
 		buffer_append_string(head, "Content-Length: ");
-		append_number(head, has_body ? body.length : 0);
+		buffer_append_number(head, has_body ? (int64_t)body.length : 0);
 		buffer_append(head, "\r\n", 2);
 	}
 
