@@ -16,16 +16,37 @@ const json_object *content_at(const struct conversation *c, size_t index)
 	return index < c->count ? json_at(c->contents, index) : NULL;
 }
 
-void content_text(const json_object *content, struct text *out)
+static void content_join(const json_object *content, struct text *out, const char *separator)
 {
 	const json_object *parts = json_find_list(content, "parts");
 	for (size_t i = 0; i < json_length(parts); i++) {
 		const json_object *part = json_at(parts, i);
 		const json_object *text = json_find(part, "text");
-		if (text != NULL && !json_find_bool(part, "thought"))
-			text_append(out, json_object_get_string((json_object *)text),
-				(size_t)json_object_get_string_len(text));
+		if (text == NULL || json_find_bool(part, "thought"))
+			continue;
+		if (out->length > 0)
+			text_add(out, separator);
+		text_append(out, json_object_get_string((json_object *)text), (size_t)json_object_get_string_len(text));
 	}
+}
+
+void content_text(const json_object *content, struct text *out)
+{
+	content_join(content, out, "");
+}
+
+void content_lines(const json_object *content, struct text *out)
+{
+	content_join(content, out, "\n");
+}
+
+static char *last_text(const json_object *content)
+{
+	const json_object *parts = json_find_list(content, "parts");
+	for (size_t i = json_length(parts); i > 0; i--)
+		if (json_find_text(json_at(parts, i - 1), "text") != NULL)
+			return memory_copy(json_find_text(json_at(parts, i - 1), "text"));
+	return memory_copy("");
 }
 
 bool content_has(const json_object *content, const char *member)
@@ -143,10 +164,13 @@ void conversation_init(struct conversation *c, const json_object *request)
 			continue;
 		c->turn_start = i - 1;
 		c->images = content_has(content, "inlineData") || content_has(content, "fileData");
-		content_text(content, &asked);
+		content_lines(content, &asked);
+		c->marked = last_text(content);
 		break;
 	}
 	c->asked = text_take(&asked);
+	if (c->marked == NULL)
+		c->marked = memory_copy("");
 	c->answering_tools = c->count > 0 && content_has(json_at(c->contents, c->count - 1), "functionResponse");
 	c->hash = conversation_hash(c);
 }
@@ -155,5 +179,6 @@ void conversation_fini(struct conversation *c)
 {
 	free(c->prefix);
 	free(c->asked);
+	free(c->marked);
 	*c = (struct conversation) { 0 };
 }

@@ -12,9 +12,10 @@ struct conversation {
 	bool answering_tools;        /* the last content answers function calls */
 	bool continuing;             /* asked to continue `prefix` exactly where it stopped */
 	char *prefix;                /* owned; model text so far; "" unless continuing */
-	char *asked;                 /* owned; text of the content at turn_start */
-	uint64_t hash;               /* of roles, texts, calls and responses; ids, signatures and images left out */
-	bool images;                 /* the content at turn_start has an image */
+	char *asked;                 /* owned; text of the content at turn_start, one line for each part */
+	char *marked;  /* owned; its last text part, where markers count: earlier parts may be questions that failed */
+	uint64_t hash; /* of roles, texts, calls and responses; ids, signatures and images left out */
+	bool images;   /* the content at turn_start has an image */
 };
 
 void conversation_init(struct conversation *c, const json_object *request);
@@ -24,6 +25,8 @@ const char *content_role(const json_object *content);
 const json_object *content_at(const struct conversation *c, size_t index);
 /* All text parts that are not thoughts, appended. */
 void content_text(const json_object *content, struct text *out);
+/* The same, one line for each part. */
+void content_lines(const json_object *content, struct text *out);
 /* Whether any part has this member ("functionCall", "functionResponse", "inlineData", …). */
 bool content_has(const json_object *content, const char *member);
 /* Declaration of a function by name or, with NULL, the number of declared functions through `count_out`. */

@@ -178,15 +178,53 @@ static void facts_read_call(struct facts *facts, const json_object *call)
 		facts->budget.amount = json_find_number(args, "totalBudget", 0);
 }
 
+static void facts_read_project_room(struct facts *facts, const json_object *given)
+{
+	struct fact_room found;
+	const char *kind = json_find_text(given, "kind");
+	const char *name = json_find_text(given, "name");
+	if ((kind == NULL || facts_rooms_in(kind, &found, 1) == 0) &&
+		(name == NULL || facts_rooms_in(name, &found, 1) == 0))
+		return;
+	if (facts_own_room(facts, found.kind) != NULL || facts->room_count == FACTS_ROOMS_MAX)
+		return;
+	found.known = true;
+	found.count = 1;
+	found.measures.area_m2 = json_find_number(given, "areaM2", 0);
+	facts->rooms[facts->room_count++] = found;
+	facts->focus = found.kind;
+}
+
+/* A system instruction may carry the stored project as JSON. It is read only before tools ran: their effects would change it, and a cut
+ * answer that is continued later must come out the same. */
+static void facts_read_project(struct facts *facts, const json_object *request)
+{
+	struct text system = { 0 };
+	content_text(json_find(request, "systemInstruction"), &system);
+	const char *begin = strchr(text_get(&system), '{');
+	json_object *project = begin == NULL ? NULL : json_tokener_parse(begin);
+	const json_object *rooms = json_find_list(project, "rooms");
+	facts->budget.amount = json_find_number(project, "totalBudget", 0);
+	if (json_find_text(project, "currency") != NULL)
+		measures_read_currency(&facts->budget, json_find_text(project, "currency"));
+	for (size_t i = 0; i < json_length(rooms); i++)
+		facts_read_project_room(facts, json_at(rooms, i));
+	facts_read_result(facts, json_find(project, "openTasks"), 0);
+	json_object_put(project);
+	text_fini(&system);
+}
+
 void facts_read(struct facts *facts, const struct conversation *c)
 {
 	*facts = (struct facts) { .budget = { 0, "EUR", "€" } };
+	if (!c->answering_tools)
+		facts_read_project(facts, c->request);
 	for (size_t i = 0; i < c->count; i++) {
 		const json_object *content = json_at(c->contents, i);
 		const json_object *parts = json_find_list(content, "parts");
 		bool user = strcmp(content_role(content), "user") == 0;
 		struct text text = { 0 };
-		content_text(content, &text);
+		content_lines(content, &text);
 		if (user && text.length > 0) {
 			facts->questions++;
 			facts_read_question(facts, text.bytes, i == c->turn_start);

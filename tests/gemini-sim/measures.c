@@ -40,7 +40,7 @@ static const char *read_amount(const char *at, double *value_out)
 	return at;
 }
 
-static void read_currency(struct sum *sum, const char *around)
+void measures_read_currency(struct sum *sum, const char *text)
 {
 	// clang-format off
 	static const char *const signs[][3] = {
@@ -49,7 +49,7 @@ static void read_currency(struct sum *sum, const char *around)
 	};
 	// clang-format on
 	for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
-		if (find_no_case(around, signs[i][0]) != NULL) {
+		if (find_no_case(text, signs[i][0]) != NULL) {
 			sum->code = signs[i][1];
 			sum->symbol = signs[i][2];
 			return;
@@ -143,8 +143,8 @@ bool measures_read(const char *text, struct measures *m, struct sum *sum)
 		} else if (is_money(before, after, value)) {
 			found = true;
 			sum->amount = value;
-			read_currency(sum, before);
-			read_currency(sum, after);
+			measures_read_currency(sum, before);
+			measures_read_currency(sum, after);
 		}
 		at = end;
 	}

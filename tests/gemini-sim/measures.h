@@ -19,5 +19,7 @@ struct sum {
 
 /* Reads both out of `text`. What is not found stays as it was. True if a sum of money was found. */
 bool measures_read(const char *text, struct measures *measures, struct sum *sum);
+/* Sets code and symbol by a sign, code or word in `text`; they stay when there is none. */
+void measures_read_currency(struct sum *sum, const char *text);
 
 #endif

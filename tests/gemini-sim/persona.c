@@ -48,6 +48,14 @@ static bool has_new_room(const struct persona *p)
 	return false;
 }
 
+/* "mark … done", "I have finished …", but not "what is done?" */
+static bool says_done(const char *asked)
+{
+	static const char *const done[] = { "mark", "is done", "are done", "finished", "i have done", "i've done",
+		"i did", "complete", "tick off", "check off", "done with", "just did", NULL };
+	return says_any(asked, done) && !starts_with(asked, "What") && !starts_with(asked, "what");
+}
+
 static enum intent read_intent(const struct persona *p)
 {
 	static const char *const task[] = { "add a task", "add task", "remind me to", "todo:", "to-do:", "new task",
@@ -56,8 +64,6 @@ static enum intent read_intent(const struct persona *p)
 		"what's still", "still open", "open tasks", "my tasks", "list tasks", "list the tasks", "to do next",
 		"remaining", "what's next", "what is next", "next step", "progress", "to-do list", "todo list",
 		"which tasks", "show me the tasks", "show tasks", NULL };
-	static const char *const done[] = { "mark", "is done", "are done", "finished", "i have done", "i've done",
-		"i did", "complete", "tick off", "check off", "done with", "just did", NULL };
 	static const char *const product[] = { "recommend", "suggest", "which product", "what should i buy", "shopping",
 		NULL };
 	static const char *const wish[] = { "renovat", "redo", "remodel", "refurbish", "moderni", "add ", "i want",
@@ -72,7 +78,7 @@ static enum intent read_intent(const struct persona *p)
 		return INTENT_ADD_TASK;
 	if (says_any(asked, open))
 		return INTENT_LIST;
-	if (says_any(asked, done) && !starts_with(asked, "What") && !starts_with(asked, "what") && !has_new_room(p))
+	if (says_done(asked) && !has_new_room(p))
 		return INTENT_COMPLETE;
 	bool question = strchr(asked, '?') != NULL && phrases_topic(asked) != NULL && !p->facts.budget_is_new;
 	if (!question && says_any(asked, wish) && (has_new_room(p) || p->facts.budget_is_new))
@@ -87,6 +93,22 @@ static enum intent read_intent(const struct persona *p)
 		return INTENT_TOPIC;
 	if (says_any(asked, (const char *const[]) { "thank", "thanks", "great", "perfect", "bye", NULL }))
 		return INTENT_THANKS;
+	return INTENT_CHAT;
+}
+
+/* After tools ran, what was called tells the intent, whatever the words would say now. */
+static enum intent read_intent_of_calls(const struct persona *p)
+{
+	static const struct {
+		const char *name;
+		enum intent intent;
+	} rows[] = { { "complete_task", INTENT_COMPLETE }, { "update_session", INTENT_SETUP },
+		{ "add_room", INTENT_SETUP }, { "list_tasks", INTENT_LIST }, { "add_task", INTENT_ADD_TASK },
+		{ "recommend_product", INTENT_PRODUCT } };
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		if (persona_called(p, rows[i].name))
+			return rows[i].intent == INTENT_LIST && says_done(p->conversation->asked) ? INTENT_COMPLETE
+												  : rows[i].intent;
 	return INTENT_CHAT;
 }
 
@@ -216,12 +238,14 @@ void persona_answer(struct answer *answer, const struct conversation *conversati
 		json_find(json_find(conversation->request, "toolConfig"), "functionCallingConfig"), "mode");
 	facts_read(&p.facts, conversation);
 	p.room_count = facts_rooms_in(conversation->asked, p.rooms, FACTS_ROOMS_MAX);
-	p.intent = read_intent(&p);
+	p.intent = conversation->answering_tools ? read_intent_of_calls(&p) : read_intent(&p);
 	p.may_call = persona_applies(conversation->request) && (mode == NULL || strcmp(mode, "NONE") != 0);
 	if (conversation->answering_tools) {
 		if (p.may_call && persona_call_after_list(&p))
 			return;
 		persona_say_results(&p, &out);
+		while (out.length > 0 && out.bytes[out.length - 1] == '\n')
+			out.bytes[--out.length] = '\0';
 		answer_add_text(answer, text_get(&out));
 	} else {
 		struct answer *calls = answer_create();

@@ -44,6 +44,8 @@ bool persona_is_first_setup(const struct persona *p);
 const struct fact_task *persona_task_meant(const struct persona *p);
 /* Fills numbers of the conversation into a sentence; {room} becomes "your kitchen". */
 void persona_fill(const struct persona *p, const char *template, struct text *out);
+/* Whether this function was called in the current turn. */
+bool persona_called(const struct persona *p, const char *name);
 /* The text after tool results. */
 void persona_say_results(struct persona *p, struct text *out);
 /* The budget's usual split and the next question. */

@@ -36,6 +36,12 @@ static size_t turn_calls(const struct persona *p, const char *name, struct done 
 	return count;
 }
 
+bool persona_called(const struct persona *p, const char *name)
+{
+	struct done done;
+	return turn_calls(p, name, &done, 1) > 0;
+}
+
 static bool failed(const struct done *done)
 {
 	return json_find(done->response, "error") != NULL;

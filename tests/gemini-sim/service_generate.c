@@ -21,8 +21,8 @@ static void prepare_plan(struct call *call, struct plan *plan, const struct conv
 	plan->overlap = settings->overlap;
 	for (int i = 0; i < settings->fault_count; i++)
 		fault_apply(plan, settings->faults[i], NULL, &place);
-	fault_rules_apply(call->sim->rules, plan, call->method, call->model_name, c->asked, &place);
-	markers_apply(call->sim->markers, plan, c->asked, c->hash, !c->continuing, &place);
+	fault_rules_apply(call->sim->rules, plan, call->method, call->model_name, c->marked, &place);
+	markers_apply(call->sim->markers, plan, c->marked, c->hash, !c->continuing, &place);
 }
 
 /* Chunks that a script has before a fault are sent before it strikes. */
@@ -105,7 +105,7 @@ static struct answer *find_answer(struct call *call, struct conversation *c, str
 	struct answer *answer = c->continuing ? answer_memory_take(call->sim->memory, c->hash) : NULL;
 	if (answer != NULL)
 		return answer;
-	answer = script_take(call->sim->script, call->method, call->model_name, c->asked);
+	answer = script_take(call->sim->script, call->method, call->model_name, c->marked);
 	if (answer != NULL) {
 		answer_memory_keep(call->sim->memory, c->hash, answer);
 		apply_script_faults(call, plan, answer);
