@@ -369,22 +369,34 @@ void turn_begin_step(struct turn *t)
 	model_start(t);
 }
 
-/* How much of `text`'s beginning repeats the end of what was shown. */
-static size_t seam_overlap(struct text shown, struct text text)
+/* How much of `text`'s beginning repeats the end of what was shown. *is_open_out: more text could still make it a (longer) repetition. */
+static size_t seam_overlap(struct text shown, struct text text, bool *is_open_out)
 {
-	size_t most = text.length < shown.length ? text.length : shown.length;
+	size_t most = shown.length < SEAM_MAX_BYTES ? shown.length : SEAM_MAX_BYTES, found = 0;
 
-	for (size_t length = most; length >= SEAM_MIN_BYTES; length--)
-		if (memcmp(shown.bytes + shown.length - length, text.bytes, length) == 0)
-			return length;
-	return 0;
+	*is_open_out = false;
+	for (size_t length = most; length >= SEAM_MIN_BYTES; length--) {
+		size_t both = length < text.length ? length : text.length;
+
+		if (memcmp(shown.bytes + shown.length - length, text.bytes, both) != 0)
+			continue;
+		if (text.length < length)
+			*is_open_out = true;
+		else if (found == 0)
+			found = length;
+	}
+	return found;
 }
 
-static void turn_close_seam(struct turn *t)
+/* Shows what was held back, without what was shown before. Until `is_last` it waits as long as the text may yet prove to be a repetition. */
+static void turn_close_seam(struct turn *t, bool is_last)
 {
 	struct text text = buffer_text(&t->seam);
-	size_t skip = seam_overlap(shown_step_text(&t->shown), text);
+	bool is_open;
+	size_t skip = seam_overlap(shown_step_text(&t->shown), text, &is_open);
 
+	if (is_open && !is_last)
+		return;
 	t->is_seam = false;
 	emit_text(t, text_span(text.bytes + skip, text.length - skip));
 	buffer_fini(&t->seam);
@@ -400,8 +412,7 @@ void turn_on_text(struct turn *t, struct text delta)
 		return;
 	}
 	buffer_append_text(&t->seam, delta);
-	if (buffer_length(&t->seam) >= SEAM_MAX_BYTES)
-		turn_close_seam(t);
+	turn_close_seam(t, false);
 }
 
 /* What the model said before its writer died goes in front of what it said when asked to go on. */
@@ -445,7 +456,7 @@ static void turn_learn_usage(struct turn *t)
 void turn_on_model_done(struct turn *t, const struct model_event *event)
 {
 	if (t->is_seam)
-		turn_close_seam(t);
+		turn_close_seam(t, true);
 	t->step_input_tokens = event->usage.input_tokens;
 	t->step_output_tokens = event->usage.output_tokens;
 	if (!event->usage.is_estimated)

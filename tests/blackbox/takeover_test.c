@@ -1,0 +1,394 @@
+/* Answers whose writer dies: at any moment another worker goes on, the text is the one that would have been written, readers miss nothing and see nothing twice,
+ * tools have their effect exactly once; after the death of the whole host the next start goes on; and a stop in the middle loses nothing. */
+#include "config.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/talk.h"
+
+TestSuite(takeover, .timeout = 180);
+
+#define LONG_ANSWER "How long does screed dry? [sim:chunks=60][sim:delay=25ms]"
+#define TWO_TASKS                                                                                                      \
+	"Please plan. [sim:tool=add_task {\"title\":\"Call the plumber\"}][sim:tool=add_task {\"title\":\"Order "      \
+	"tiles\"}][sim:delay=5ms]"
+
+static void expect_whole(struct talk *t, const char *turn, const struct followed *f)
+{
+	struct json_object *answer = talk_answer(t, turn), *body = talk_turn(t, turn);
+
+	cr_expect(!f->has_gap, "numbers have a gap:\n%s", f->events);
+	cr_expect_str_eq(json_at(answer, "content"), f->text);
+	cr_expect_str_eq(json_at(answer, "status"), "complete");
+	cr_expect_str_eq(json_at(body, "status"), "completed");
+	cr_expect_str_eq(json_at(body, "lastEventId"), f->last_id);
+	json_object_put(answer);
+	json_object_put(body);
+}
+
+/* What is said without any accident. */
+static char *undisturbed(struct server *s, const char *question)
+{
+	struct talk t;
+
+	talk_init(&t, s);
+
+	struct followed f = talk_follow(&t, talk_ask(&t, question, ""), "", 30000);
+	char *text = strdup(f.text);
+
+	followed_free(&f);
+	talk_fini(&t);
+	return text;
+}
+
+static bool has_events(struct talk *t, const char *turn, int at_least)
+{
+	struct stream s;
+	struct event e;
+	int count = 0;
+
+	stream_open(&s, t->server->port, t->client.token, format("/api/turns/%s/stream", turn), NULL, NULL);
+	while (count < at_least && stream_next(&s, &e)) {
+		count++;
+		event_free(&e);
+	}
+	stream_close(&s);
+	return count == at_least;
+}
+
+static void kill_writer(struct talk *t, const char *turn)
+{
+	pid_t writer = talk_writer(t, turn);
+
+	cr_assert(writer > 0, "nobody writes the turn");
+	cr_assert_eq(kill(writer, SIGKILL), 0);
+}
+
+Test(takeover, killed_writers_text_is_continued_exactly)
+{
+	struct server *s = server_start(NULL);
+	char *expected = undisturbed(s, LONG_ANSWER);
+	struct talk t;
+
+	for (int events = 2; events <= 50; events += 12) {
+		talk_init(&t, s);
+
+		const char *turn = talk_ask(&t, LONG_ANSWER, "");
+
+		cr_assert(has_events(&t, turn, events));
+		kill_writer(&t, turn);
+
+		int64_t killed = now_ms();
+		struct followed f = talk_follow(&t, turn, "", 30000);
+
+		cr_expect(now_ms() - killed < 2000 + 60 * 25 + 1000, "it took %d ms", (int)(now_ms() - killed));
+		cr_expect_str_eq(f.text, expected);
+		expect_whole(&t, turn, &f);
+
+		struct followed again = talk_follow(&t, turn, "", 10000);
+
+		cr_expect_str_eq(again.events, f.events, "a replay differs");
+		followed_free(&again);
+		followed_free(&f);
+		talk_fini(&t);
+	}
+	free(expected);
+	server_end(&s);
+}
+
+Test(takeover, two_deaths_in_one_answer)
+{
+	struct server *s = server_start((const char *[]) { "WORKERS=3", NULL });
+	char *expected = undisturbed(s, LONG_ANSWER);
+	struct talk t;
+
+	talk_init(&t, s);
+
+	const char *turn = talk_ask(&t, LONG_ANSWER, "");
+
+	cr_assert(has_events(&t, turn, 15));
+	kill_writer(&t, turn);
+	cr_assert(has_events(&t, turn, 35));
+	kill_writer(&t, turn);
+
+	struct followed f = talk_follow(&t, turn, "", 30000);
+
+	cr_expect_str_eq(f.text, expected);
+	expect_whole(&t, turn, &f);
+	followed_free(&f);
+	talk_fini(&t);
+	free(expected);
+	server_end(&s);
+}
+
+/* --- death between two instructions ----------------------------------------------------------------------------------------- */
+
+/* Makes the database take its time over one kind of write, so that the writer can be killed while the write is on its way: it still commits. */
+static void slow_write(struct server *s, const char *table, const char *when)
+{
+	free(cluster_sql(s->cluster, s->database,
+		format("CREATE OR REPLACE FUNCTION renovationd.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+		       "PERFORM pg_sleep(0.6); RETURN NULL; END $$;"
+		       "CREATE TRIGGER dawdle AFTER INSERT OR UPDATE ON renovationd.%s FOR EACH ROW WHEN (%s) EXECUTE "
+		       "FUNCTION renovationd.dawdle(); SELECT 1",
+			table, when)));
+}
+
+static bool is_sleeping(void *arg)
+{
+	struct server *s = arg;
+
+	return cluster_count(s->cluster, s->database,
+		       "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = "
+		       "'PgSleep'") > 0;
+}
+
+static void kill_during(struct talk *t, const char *turn)
+{
+	struct server *s = t->server;
+	pid_t pids[8];
+
+	wait_until(is_sleeping, s, "the slow write never came", 10000);
+	if (turn != NULL)
+		kill_writer(t, turn);
+	else
+		for (int i = 0, n = server_workers(s, pids, 8); i < n; i++)
+			(void)kill(pids[i], SIGKILL);
+}
+
+static void undo_slow_write(struct server *s, const char *table)
+{
+	free(cluster_sql(s->cluster, s->database, format("DROP TRIGGER dawdle ON renovationd.%s; SELECT 1", table)));
+}
+
+static void expect_two_tasks(struct talk *t, const char *turn)
+{
+	struct server *s = t->server;
+
+	cr_expect_eq(cluster_count(s->cluster, s->database,
+			     format("SELECT count(*) FROM renovationd.tasks WHERE turn_id = '%s'", turn)),
+		2);
+	cr_expect_eq(
+		cluster_count(s->cluster, s->database,
+			format("SELECT count(*) FROM renovationd.tool_calls WHERE turn_id = '%s' AND status = 'ok'",
+				turn)),
+		2);
+	cr_expect_eq(cluster_count(s->cluster, s->database,
+			     format("SELECT count(*) FROM renovationd.chat_messages WHERE turn_id = '%s'", turn)),
+		2);
+}
+
+struct window {
+	const char *table; /* the write that dawdles */
+	const char *when;  /* which rows */
+};
+
+static void die_in_window(struct server *s, const struct window *w, const char *expected)
+{
+	struct talk t;
+
+	talk_init(&t, s);
+	slow_write(s, w->table, w->when);
+
+	const char *turn = talk_ask(&t, TWO_TASKS, "");
+
+	kill_during(&t, turn);
+	undo_slow_write(s, w->table);
+
+	struct followed f = talk_follow(&t, turn, "", 30000);
+
+	expect_whole(&t, turn, &f);
+	expect_two_tasks(&t, turn);
+	cr_expect_str_eq(f.text, expected, "%s WHEN %s", w->table, w->when);
+	followed_free(&f);
+	talk_fini(&t);
+}
+
+Test(takeover, death_while_a_step_is_stored)
+{
+	struct server *s = server_start(NULL);
+	char *expected = undisturbed(s, TWO_TASKS);
+
+	die_in_window(s, &(struct window) { "turn_steps", "NEW.step = 1" }, expected);
+	free(expected);
+	server_end(&s);
+}
+
+Test(takeover, death_between_a_tools_effect_and_its_event)
+{
+	struct server *s = server_start(NULL);
+	char *expected = undisturbed(s, TWO_TASKS);
+
+	die_in_window(s, &(struct window) { "tool_calls", "NEW.status = 'ok' AND NEW.ordinal = 0" }, expected);
+	die_in_window(s, &(struct window) { "tool_calls", "NEW.status = 'ok' AND NEW.ordinal = 1" }, expected);
+	free(expected);
+	server_end(&s);
+}
+
+Test(takeover, death_while_events_are_checkpointed)
+{
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_CHAT_CHECKPOINT_MS=50", NULL });
+	struct talk t;
+	char *expected = undisturbed(s, LONG_ANSWER);
+
+	talk_init(&t, s);
+	slow_write(s, "turn_chunks", "NEW.from_event > 3");
+
+	const char *turn = talk_ask(&t, LONG_ANSWER, "");
+
+	kill_during(&t, turn);
+	undo_slow_write(s, "turn_chunks");
+
+	struct followed f = talk_follow(&t, turn, "", 30000);
+
+	cr_expect_str_eq(f.text, expected);
+	expect_whole(&t, turn, &f);
+	followed_free(&f);
+	talk_fini(&t);
+	free(expected);
+	server_end(&s);
+}
+
+Test(takeover, death_between_the_stored_end_and_its_events)
+{
+	struct server *s = server_start(NULL);
+	char *expected = undisturbed(s, TWO_TASKS);
+
+	die_in_window(s, &(struct window) { "chat_messages", "NEW.status = 'complete' AND NEW.role = 'assistant'" },
+		expected);
+	free(expected);
+	server_end(&s);
+}
+
+Test(takeover, death_between_the_stored_question_and_its_answer)
+{
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_CHAT_LEASE_MS=2000", NULL });
+	struct talk t;
+
+	talk_init(&t, s);
+	slow_write(s, "turns", "NEW.status = 'running' AND NEW.attempt = 0");
+	cr_assert(client_connect(&t.client));
+
+	const char *body = "{\"content\":\"How long does screed dry?\",\"clientMessageId\":\"q1\"}";
+	const char *request = format("POST /api/conversations/%s/messages HTTP/1.1\r\nHost: x\r\nX-Owner-Token: "
+				     "%s\r\nContent-Type: application/json\r\n"
+				     "Content-Length: %zu\r\n\r\n%s",
+		t.conversation, t.client.token, strlen(body), body);
+
+	cr_assert(client_send(&t.client, request, strlen(request)));
+	kill_during(&t, NULL);
+	undo_slow_write(s, "turns");
+	client_disconnect(&t.client);
+
+	/* The client does not know; it asks again with the same id until somebody answers. */
+	struct reply r = { 0 };
+	int64_t deadline = now_ms() + 20000;
+
+	do {
+		reply_free(&r);
+		cr_assert(now_ms() < deadline);
+		pause_ms(50);
+		r = talk_post(&t, "How long does screed dry?", ",\"clientMessageId\":\"q1\"");
+	} while (r.status != 200 && r.status != 202);
+	cr_expect_eq(r.status, 200, "the first question was not stored");
+
+	struct json_object *answer = reply_json(&r);
+	const char *turn = talk_keep(json_at(answer, "turn.id"));
+	struct followed f = talk_follow(&t, turn, "", 30000);
+
+	expect_whole(&t, turn, &f);
+	cr_expect_eq(cluster_count(s->cluster, s->database, "SELECT count(*) FROM renovationd.turns"), 1);
+	json_object_put(answer);
+	followed_free(&f);
+	reply_free(&r);
+	talk_fini(&t);
+	server_end(&s);
+}
+
+/* --- the whole host --------------------------------------------------------------------------------------------------------- */
+
+Test(takeover, host_death_goes_on_from_the_last_chunk_and_readers_are_rewound)
+{
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_CHAT_LEASE_MS=2000", NULL });
+	char *expected = undisturbed(s, LONG_ANSWER);
+	struct talk t;
+	pid_t pids[8];
+	char far[120];
+
+	talk_init(&t, s);
+
+	const char *turn = talk_ask(&t, LONG_ANSWER, "");
+
+	cr_assert(has_events(&t, turn, 50));
+
+	int count = server_workers(s, pids, 8);
+
+	process_signal(s->supervisor, SIGSTOP); /* or it would start new workers in between */
+	for (int i = 0; i < count; i++)
+		(void)kill(pids[i], SIGKILL);
+	process_signal(s->supervisor, SIGKILL);
+	client_disconnect(&t.client);
+	server_start_again(s);
+	(void)snprintf(far, sizeof far, "%s.%d", turn, 5000);
+
+	struct followed f = talk_follow(&t, turn, far, 40000);
+
+	cr_expect_eq(f.rewinds, 1);
+	followed_free(&f);
+	f = talk_follow(&t, turn, "", 10000);
+	cr_expect_str_eq(f.text, expected);
+	expect_whole(&t, turn, &f);
+	followed_free(&f);
+	talk_fini(&t);
+	free(expected);
+	server_end(&s);
+}
+
+Test(takeover, stop_in_mid_answer_sends_readers_away_and_the_next_start_goes_on)
+{
+	struct server *s = server_start(NULL);
+	const char *question = "How long does screed dry? [sim:chunks=200][sim:delay=40ms]";
+	char *expected = undisturbed(s, question);
+	struct talk t;
+	struct stream reader;
+	struct event e;
+	char last[80] = "";
+	bool is_told = false;
+
+	talk_init(&t, s);
+
+	const char *turn = talk_ask(&t, question, "");
+
+	stream_open(&reader, s->port, t.client.token, format("/api/turns/%s/stream", turn), NULL, NULL);
+	for (int i = 0; i < 10 && stream_next(&reader, &e); i++)
+		event_free(&e);
+	process_signal(s->supervisor, SIGTERM);
+	while (stream_next(&reader, &e)) {
+		if (e.id[0] != '\0')
+			(void)snprintf(last, sizeof last, "%s", e.id);
+		is_told = is_told || (e.data != NULL && strstr(e.data, "data-reconnect") != NULL);
+		event_free(&e);
+	}
+	cr_expect(is_told, "the reader was not told to come back");
+	cr_expect(reader.is_clean, "the stream was cut");
+	stream_close(&reader);
+	cr_expect_eq(process_wait(s->supervisor, 12000), 0);
+	client_disconnect(&t.client);
+	server_start_again(s);
+
+	struct followed rest = talk_follow(&t, turn, last, 40000), all = talk_follow(&t, turn, "", 10000);
+
+	cr_expect_eq(rest.rewinds, 0, "events that were shown are lost");
+	cr_expect(!rest.has_gap);
+	cr_expect_str_eq(all.text, expected);
+	expect_whole(&t, turn, &all);
+	followed_free(&rest);
+	followed_free(&all);
+	talk_fini(&t);
+	free(expected);
+	server_end(&s);
+}
