@@ -31,7 +31,8 @@ struct arguments {
 	const char *role;                 /* "web" */
 };
 
-static bool is_finished; /* the shutdown is through: the loop ends */
+static bool is_finished;         /* the shutdown is through: the loop ends */
+static bool has_listener = true; /* our copy of the listening socket is open */
 
 /* ---- resources of the shutdown ------------------------------------------------------------------------------- */
 
@@ -47,6 +48,10 @@ static void close_http(void *arg, bool is_stop)
 	struct worker *w = arg;
 
 	http_stop_accepting(w->http, true);
+	/* Until the last copy is closed the kernel goes on taking connections for nobody. */
+	if (has_listener)
+		(void)close(INHERIT_LISTENER);
+	has_listener = false;
 	http_drain(w->http, is_stop, http_drained, w);
 }
 

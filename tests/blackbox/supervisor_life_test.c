@@ -1,0 +1,371 @@
+/* supervisor_life_test.c: workers that die and hang, signals, and the stop in all its forms. The real programs; each test its own service. */
+#include "config.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shared/inherit.h"
+#include "shared/must.h"
+#include "tests/support/server.h"
+
+TestSuite(supervisor_life, .timeout = 120);
+
+#if defined(__SANITIZE_ADDRESS__)
+#define IS_SLOW true
+#else
+#define IS_SLOW false
+#endif
+
+/* The shutdown report as JSON; put it. */
+static struct json_object *report_of(struct process *p)
+{
+	char *line = process_wait_error(p, "\"event\":\"shutdown_report\"", 5000);
+	struct json_object *report = json_tokener_parse(line);
+
+	cr_assert_not_null(report, "%s", line);
+	free(line);
+	return report;
+}
+
+static const char *phase_state(struct json_object *report, const char *name)
+{
+	struct json_object *phases = json_object_at(report, "phases");
+
+	for (size_t i = 0; i < json_object_array_length(phases); i++) {
+		struct json_object *phase = json_object_array_get_idx(phases, i);
+
+		if (strcmp(json_at(phase, "name"), name) == 0)
+			return json_at(phase, "state");
+	}
+	return "";
+}
+
+static long number_at(struct json_object *object, const char *path)
+{
+	struct json_object *value = json_object_at(object, path);
+
+	cr_assert_not_null(value, "%s", path);
+	return (long)json_object_get_int64(value);
+}
+
+static int count_lines(const struct process *p, const char *part)
+{
+	char *all = process_errors(p);
+	int count = 0;
+
+	for (const char *at = all; (at = strstr(at, part)) != NULL; at += strlen(part))
+		count++;
+	free(all);
+	return count;
+}
+
+static bool answers(int port)
+{
+	struct client c;
+	struct reply r;
+	bool is_good;
+
+	client_init(&c, port);
+	r = client_request(&c, "GET", "/health", NULL, NULL);
+	is_good = r.status == 200;
+	reply_free(&r);
+	client_fini(&c);
+	return is_good;
+}
+
+/* ---- deaths ---------------------------------------------------------------------------------------------------- */
+
+Test(supervisor_life, a_killed_worker_is_replaced_within_300_ms_and_its_turns_are_handed_over)
+{
+	struct server *s = server_start(NULL);
+	pid_t workers[4];
+	int64_t before_ms, took_ms;
+	char *line;
+
+	cr_assert_eq(server_workers(s, workers, 4), 2);
+	before_ms = now_ms();
+	(void)kill(workers[0], SIGKILL);
+	line = process_wait_error(s->supervisor, "\"epoch\":3,\"ms\":", 10000);
+	took_ms = now_ms() - before_ms;
+	cr_expect(took_ms < (IS_SLOW ? 3000 : 300), "READY after %d ms", (int)took_ms);
+	free(line);
+	line = process_wait_error(s->supervisor, "\"msg\":\"worker ended\"", 1000);
+	cr_expect_not_null(strstr(line, "\"signal\":\"SIGKILL\""), "%s", line);
+	cr_expect_not_null(strstr(line, "killed, not by us"), "%s", line);
+	free(line);
+	free(process_wait_error(s->supervisor, "turns of a dead worker handed over", 1000));
+	server_end(&s);
+}
+
+Test(supervisor_life, one_dead_worker_is_not_noticed_by_clients)
+{
+	struct server *s = server_start(NULL);
+	pid_t workers[4];
+
+	cr_assert_eq(server_workers(s, workers, 4), 2);
+	(void)kill(workers[1], SIGSEGV);
+	for (int i = 0; i < 50; i++)
+		cr_expect(answers(s->port), "request %d", i);
+	free(process_wait_error(s->supervisor, "\"signal\":\"SIGSEGV\"", 5000));
+	server_end(&s);
+}
+
+Test(supervisor_life, a_slot_that_keeps_dying_waits_longer_each_time)
+{
+	struct server *s = server_start((const char *[]) { "WORKERS=1", NULL });
+
+	for (int i = 0; i < 3; i++) {
+		pid_t worker;
+
+		free(process_wait_error(s->supervisor, format("\"epoch\":%d,\"ms\":", i + 1), 10000));
+		cr_assert_eq(server_workers(s, &worker, 1), 1);
+		(void)kill(worker, SIGKILL);
+	}
+	free(process_wait_error(s->supervisor, "\"epoch\":4,\"ms\":", 10000));
+	cr_expect_eq(count_lines(s->supervisor, "worker restart delayed"), 2, "the first was answered at once");
+	server_end(&s);
+}
+
+struct storm {
+	struct server *server;
+};
+
+static bool is_degraded(void *arg)
+{
+	struct storm *storm = arg;
+	pid_t workers[4];
+	int count = server_workers(storm->server, workers, 4);
+
+	/* One stays, so that the service goes on. */
+	if (count > 1)
+		(void)kill(workers[0], SIGKILL);
+	return count_lines(storm->server->supervisor, "\"msg\":\"worker ended\"") >= 5;
+}
+
+Test(supervisor_life, a_storm_slows_the_restarts_and_leaves_the_healthy_alone)
+{
+	struct server *s = server_start(NULL);
+	struct storm storm = { s };
+	int started;
+
+	wait_until(is_degraded, &storm, "five deaths", 60000);
+	started = count_lines(s->supervisor, "\"msg\":\"worker started\"");
+	cr_expect(answers(s->port));
+	free(process_wait_error(s->supervisor, "\"to\":\"degraded\"", 1000));
+	pause_ms(2000);
+	cr_expect(count_lines(s->supervisor, "\"msg\":\"worker started\"") <= started + 1, "one start in five seconds");
+	cr_expect(answers(s->port));
+	server_end(&s);
+}
+
+Test(supervisor_life, a_worker_that_leaves_on_its_own_term_is_replaced)
+{
+	struct server *s = server_start(NULL);
+	pid_t workers[4];
+
+	cr_assert_eq(server_workers(s, workers, 4), 2);
+	(void)kill(workers[0], SIGTERM);
+	free(process_wait_error(s->supervisor, "left unasked", 15000));
+	free(process_wait_error(s->supervisor, "\"epoch\":3,\"ms\":", 10000));
+	server_end(&s);
+}
+
+Test(supervisor_life, a_stopped_worker_is_reported_killed_and_replaced_while_the_other_serves)
+{
+	struct server *s = server_start((const char *[]) {
+		"RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1000", "RENOVATIOND_HEARTBEAT_KILL_MS=2000", NULL });
+	pid_t workers[4];
+
+	cr_assert_eq(server_workers(s, workers, 4), 2);
+	(void)kill(workers[0], SIGSTOP);
+	free(process_wait_error(s->supervisor, "\"process_state\":\"T\"", 10000));
+	free(process_wait_error(s->supervisor, "hung, ended by us", 15000));
+	free(process_wait_error(s->supervisor, "\"epoch\":3,\"ms\":", 10000));
+	cr_expect(answers(s->port));
+	server_end(&s);
+}
+
+Test(supervisor_life, workers_leave_when_the_supervisor_is_killed)
+{
+	struct server *s = server_start(NULL);
+	int64_t end_ms = now_ms() + 4000;
+	pid_t workers[4];
+	int count = server_workers(s, workers, 4);
+
+	process_signal(s->supervisor, SIGKILL);
+	for (int i = 0; i < count; i++)
+		while (pid_is_alive(workers[i]) && now_ms() < end_ms)
+			pause_ms(5);
+	for (int i = 0; i < count; i++)
+		cr_expect_not(pid_is_alive(workers[i]));
+	server_end(&s);
+}
+
+/* ---- other signals --------------------------------------------------------------------------------------------- */
+
+Test(supervisor_life, signals_for_later_are_survived_by_all)
+{
+	static const int signals[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN, SIGTTOU, SIGPIPE };
+	struct server *s = server_start(NULL);
+	pid_t before[4], after[4];
+
+	cr_assert_eq(server_workers(s, before, 4), 2);
+	for (size_t i = 0; i < COUNT_OF(signals); i++) {
+		process_signal(s->supervisor, signals[i]);
+		(void)kill(before[0], signals[i]);
+		(void)kill(before[1], signals[i]);
+	}
+	free(process_wait_error(s->supervisor, "\"signal\":\"TTOU\"", 5000));
+	cr_expect(answers(s->port));
+	cr_assert_eq(server_workers(s, after, 4), 2);
+	cr_expect_eq(before[0] + before[1], after[0] + after[1]);
+	server_end(&s);
+}
+
+/* ---- the stop -------------------------------------------------------------------------------------------------- */
+
+static void stop_with(int signal)
+{
+	struct server *s = server_start(NULL);
+	struct json_object *report;
+	struct client c;
+
+	process_signal(s->supervisor, signal);
+	cr_expect_eq(process_wait(s->supervisor, 15000), 0);
+	report = report_of(s->supervisor);
+	cr_expect_str_eq(json_at(report, "result"), "clean");
+	cr_expect_str_eq(phase_state(report, "listener"), "done");
+	cr_expect_str_eq(phase_state(report, "http"), "done");
+	cr_expect_str_eq(phase_state(report, "database"), "done");
+	cr_expect_str_eq(phase_state(report, "gemini"), "done");
+	cr_expect_str_eq(phase_state(report, "logs"), "done");
+	cr_expect_eq(number_at(report, "lost"), 0);
+	cr_expect(number_at(report, "ms") < 3000);
+	cr_expect_eq(count_lines(s->supervisor, "\"event\":\"shutdown_report\""), 1);
+	client_init(&c, s->port);
+	cr_expect_not(client_connect(&c));
+	client_fini(&c);
+	json_object_put(report);
+	server_end(&s);
+}
+
+Test(supervisor_life, term_stops_cleanly)
+{
+	stop_with(SIGTERM);
+}
+
+Test(supervisor_life, int_stops_cleanly)
+{
+	stop_with(SIGINT);
+}
+
+Test(supervisor_life, quit_stops_cleanly)
+{
+	stop_with(SIGQUIT);
+}
+
+/* One that neither finishes its request nor goes. */
+static void hold_request(struct client *c, int port)
+{
+	static const char half[] =
+		"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+
+	client_init(c, port);
+	cr_assert(client_connect(c));
+	cr_assert(client_send(c, half, sizeof half - 1));
+}
+
+static bool refuses(void *arg)
+{
+	const int *port = arg;
+	struct client c;
+	bool is_connected;
+
+	client_init(&c, *port);
+	is_connected = client_connect(&c);
+	client_fini(&c);
+	return !is_connected;
+}
+
+Test(supervisor_life, a_second_term_changes_nothing_and_new_clients_are_refused_meanwhile)
+{
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_SHUTDOWN_HTTP_MS=1500", NULL });
+	struct json_object *report;
+	struct client c;
+
+	hold_request(&c, s->port);
+	cr_expect(answers(s->port));
+	process_signal(s->supervisor, SIGTERM);
+	wait_until(refuses, &s->port, "new clients are refused", 1000);
+	process_signal(s->supervisor, SIGTERM);
+	free(process_wait_error(s->supervisor, "already stopping", 1000));
+	cr_expect_eq(process_wait(s->supervisor, 15000), 0);
+	report = report_of(s->supervisor);
+	cr_expect_str_eq(phase_state(report, "http"), "timeout");
+	cr_expect_str_eq(phase_state(report, "database"), "done", "a late resource skips nobody");
+	cr_expect_str_eq(json_at(report, "result"), "forced");
+	cr_expect(number_at(report, "ms") >= 1400 && number_at(report, "ms") < 6000);
+	client_fini(&c);
+	json_object_put(report);
+	server_end(&s);
+}
+
+Test(supervisor_life, a_second_int_is_fast)
+{
+	struct server *s = server_start(
+		(const char *[]) { "RENOVATIOND_SHUTDOWN_HTTP_MS=20000", "RENOVATIOND_SHUTDOWN_MS=30000", NULL });
+	struct json_object *report;
+	struct client c;
+
+	hold_request(&c, s->port);
+	cr_expect(answers(s->port));
+	process_signal(s->supervisor, SIGTERM);
+	free(process_wait_error(s->supervisor, "stop begins", 1000));
+	process_signal(s->supervisor, SIGINT);
+	cr_expect_eq(process_wait(s->supervisor, 5000), 0);
+	report = report_of(s->supervisor);
+	cr_expect_str_eq(phase_state(report, "http"), "timeout");
+	cr_expect_str_eq(phase_state(report, "database"), "done");
+	client_fini(&c);
+	json_object_put(report);
+	server_end(&s);
+}
+
+Test(supervisor_life, a_worker_that_hangs_is_killed_and_the_exit_is_0_because_it_held_nothing)
+{
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_SHUTDOWN_MS=2000",
+		"RENOVATIOND_SHUTDOWN_HTTP_MS=500", "RENOVATIOND_SHUTDOWN_REALTIME_MS=500",
+		"RENOVATIOND_SHUTDOWN_TURNS_MS=500", "RENOVATIOND_SHUTDOWN_DATABASE_MS=500", NULL });
+	struct json_object *report;
+	pid_t workers[4];
+
+	cr_assert_eq(server_workers(s, workers, 4), 2);
+	(void)kill(workers[0], SIGSTOP);
+	process_signal(s->supervisor, SIGTERM);
+	cr_expect_eq(process_wait(s->supervisor, 10000), 0);
+	report = report_of(s->supervisor);
+	cr_expect_str_eq(json_at(report, "result"), "forced");
+	cr_expect_eq(number_at(report, "workers_killed"), 1);
+	cr_expect_str_eq(phase_state(report, "http"), "timeout", "one worker never closed it");
+	cr_expect(number_at(report, "ms") <= 2000);
+	json_object_put(report);
+	server_end(&s);
+}
+
+Test(supervisor_life, a_stop_while_workers_boot_is_clean)
+{
+	struct server *s = server_start(NULL);
+	pid_t workers[4];
+
+	cr_assert_eq(server_workers(s, workers, 4), 2);
+	(void)kill(workers[0], SIGKILL);
+	free(process_wait_error(s->supervisor, "\"epoch\":3,\"generation\"", 5000));
+	process_signal(s->supervisor, SIGTERM);
+	cr_expect_eq(process_wait(s->supervisor, 15000), 0);
+	server_end(&s);
+}
