@@ -234,11 +234,12 @@ static void close_parts(struct worker *w)
 {
 	chat_close(&w->chat);
 	bus_close(&w->bus);
+	provider_close(&w->provider);
+	/* Queries that end here still answer their requests, so those who wait for them come after. */
+	db_close(&w->db);
 	http_close(&w->http);
 	health_close(&w->health);
 	auth_close(&w->auth);
-	provider_close(&w->provider);
-	db_close(&w->db);
 	control_close(&w->link);
 	shutdown_close(&w->shutdown);
 	if (w->base != NULL)

@@ -734,6 +734,28 @@ Test(connection, stays_when_idle_during_a_reload)
 	(void)close(fd);
 }
 
+Test(connection, may_be_drained_twice)
+{
+	http_drain(h.server, false, on_drained, NULL);
+	http_drain(h.server, true, on_drained, NULL);
+	cr_assert(httpd_wait(&h, is_drained, NULL));
+	http_drain(h.server, true, on_drained, NULL);
+	for (int i = 0; i < 10; i++)
+		httpd_turn(&h);
+	cr_assert_eq(drained, 1);
+}
+
+Test(connection, that_never_asks_does_not_hold_a_stop_up)
+{
+	int fd = httpd_connect(&h);
+
+	wait_connections(1);
+	http_drain(h.server, true, on_drained, NULL);
+	cr_assert(httpd_wait(&h, is_drained, NULL));
+	cr_assert(httpd_is_closed(&h, fd));
+	(void)close(fd);
+}
+
 Test(connection, is_cut_when_time_is_up)
 {
 	int fds[] = { ask("GET /pend HTTP/1.1\r\n" HOST "\r\n"), ask("GET /big HTTP/1.1\r\n" HOST "\r\n"),

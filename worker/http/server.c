@@ -157,10 +157,12 @@ void http_drain(struct http_server *server, bool close_idle, void (*done)(void *
 	struct timeval wait = { .tv_sec = FRESH_MS / 1000, .tv_usec = FRESH_MS % 1000 * 1000 };
 
 	(void)server_now_us(server);
+	if (!server->is_draining) {
+		server->drained = done;
+		server->drained_arg = arg;
+	}
 	server->is_draining = true;
 	server->closes_idle = server->closes_idle || close_idle;
-	server->drained = done;
-	server->drained_arg = arg;
 	if (server->closes_idle)
 		must(event_add(&server->fresh_timer, &wait) == 0);
 	close_all_idle(server);

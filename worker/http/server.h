@@ -34,10 +34,12 @@ void http_start(struct http_server *server);
 /* Stops accepting (event deleted before the descriptor is closed by its owner); takes what is queued once more when `accept_rest`. */
 void http_stop_accepting(struct http_server *server, bool accept_rest);
 /* From now on answers carry Connection: close; idle connections are closed when `close_idle` (a stop) or stay until they time out (a reload).
- * `done` is called once, when no connection is left. */
+ * `done` is called once, when no connection is left, at the end of a turn. A second call (a stop during a reload) only widens `close_idle`. A connection that
+ * has not sent a request yet is waited for: 2 s when `close_idle`. */
 void http_drain(struct http_server *server, bool close_idle, void (*done)(void *arg), void *arg);
 /* Cuts what is left (SO_LINGER 0), returns how many. */
 int http_cut(struct http_server *server);
+/* Frees everything, requests that were never answered too: nothing may answer them any more. */
 void http_close(struct http_server **server);
 
 #endif
