@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #define DEPTH_LIMIT 12
+#define SIZE_LIMIT  10000
 
 struct make {
 	const json_object *root; /* for $ref */
@@ -67,6 +68,12 @@ static uint64_t make_seed(const struct make *m, const char *name)
 	return hash_string(m->seed == 0 ? 1 : m->seed, name);
 }
 
+/* A length or count of a schema, bounded: nobody needs to wait for a million items. */
+static size_t size_limit(const json_object *schema, const char *key, double fallback)
+{
+	return (size_t)fmin(fmax(json_find_number(schema, key, fallback), 0), SIZE_LIMIT);
+}
+
 static json_object *make_number(struct make *m, const json_object *schema, const char *name, bool integer)
 {
 	double low = json_find_number(schema, "minimum", 1);
@@ -119,8 +126,8 @@ static json_object *make_string(struct make *m, const json_object *schema, const
 		text_format(&t, "%.*s", (int)strcspn(m->subject, "\n"), m->subject);
 	else
 		text_format(&t, "Sample %s", *name != '\0' ? name : "text");
-	size_t least = (size_t)json_find_number(schema, "minLength", 0);
-	size_t most = (size_t)json_find_number(schema, "maxLength", 120);
+	size_t least = size_limit(schema, "minLength", 0);
+	size_t most = size_limit(schema, "maxLength", 120);
 	while (t.length < least)
 		text_add(&t, "·");
 	if (t.length > most) {
@@ -138,8 +145,8 @@ static json_object *make_list(struct make *m, const json_object *schema, const c
 	json_object *list = json_object_new_array();
 	const json_object *fixed = json_find_list(schema, "prefixItems");
 	const json_object *items = json_find_object(schema, "items");
-	size_t least = (size_t)json_find_number(schema, "minItems", 0);
-	size_t most = (size_t)json_find_number(schema, "maxItems", 1e6);
+	size_t least = size_limit(schema, "minItems", 0);
+	size_t most = size_limit(schema, "maxItems", 1e6);
 	size_t count = json_length(fixed) > 0 ? json_length(fixed) : 2;
 	if (m->depth > DEPTH_LIMIT)
 		count = 0;
@@ -261,7 +268,7 @@ static json_object *fit_string(const json_object *schema, json_object *wanted)
 {
 	const char *string = json_object_get_string(wanted);
 	const char *format = json_find_text(schema, "format");
-	size_t most = (size_t)json_find_number(schema, "maxLength", 1e6);
+	size_t most = size_limit(schema, "maxLength", 1e6);
 	size_t length = strlen(string);
 	if (format != NULL && strcmp(format, "uuid") == 0 && (length != 36 || string[8] != '-'))
 		return NULL;
