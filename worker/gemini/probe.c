@@ -10,6 +10,7 @@
 #include "shared/inherit.h"
 #include "shared/report.h"
 #include "worker/gemini/attempt.h"
+#include "worker/gemini/engine.h"
 #include "worker/gemini/json.h"
 #include "worker/gemini/url.h"
 
@@ -44,7 +45,7 @@ static void ask(struct asking *asking, const struct options *o, const char *mode
 	must(easy != NULL);
 	buffer_init(&url);
 	url_write(o, model, "", &url);
-	transfer_prepare(easy, o->gemini_base_url);
+	engine_prepare(easy, o->gemini_base_url);
 	curl_easy_setopt(easy, CURLOPT_URL, url.bytes);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, asking->words);
@@ -152,12 +153,12 @@ void provider_probe(const struct options *options, struct report *report)
 			"Correct gemini_base_url.");
 	else if (roles_init(&roles, options, &fault) != ERROR_NONE)
 		refuse(row, fault, "Correct that option.");
-	else if (transfer_global_open() != ERROR_NONE)
+	else if (engine_global_open() != ERROR_NONE)
 		refuse(row, "libcurl cannot be initialised", "Check the installation of libcurl and OpenSSL.");
 	else {
 		ask(&asking, options, roles.rows[MODEL_ROLE_STREAMING].models[0]);
 		judge(row, &asking, options, &roles);
-		transfer_global_close();
+		engine_global_close();
 	}
 	row->latency_ms = (int)(clock_monotonic_ms() - started_ms);
 	buffer_fini(&asking.body);

@@ -5,6 +5,7 @@
 
 #include "shared/log.h"
 #include "worker/gemini/attempt.h"
+#include "worker/gemini/engine.h"
 #include "worker/gemini/json.h"
 #include "worker/gemini/learn.h"
 #include "worker/gemini/transfer.h"

@@ -1,6 +1,5 @@
-/* transfer.c: libcurl's multi interface driven by libevent: its sockets and its timer are events of ours, finished exchanges are reported
- * from the loop. The clocks of an exchange are one lazy timer: a byte only writes down when it came. Called by provider.c.
- * It does not look into bodies and keeps no connection alive on purpose; libcurl's cache does. */
+/* transfer.c: one exchange from start to end, pause and cancel included; the end is reported from the loop. Its clocks are one lazy timer:
+ * a byte only writes down when it came. Called by call.c and learn.c, settled by engine.c. It does not look into bodies. */
 #include "config.h"
 #include "worker/gemini/transfer.h"
 
@@ -8,31 +7,7 @@
 #include <event2/event_struct.h>
 
 #include "shared/clock.h"
-#include "worker/gemini/url.h"
-
-#define IDLE_MAX        64   /* easy handles kept for the next exchange */
-#define CONNECTIONS_MAX 256  /* idle connections that libcurl keeps */
-#define STREAMS_MAX     1000 /* on one HTTP/2 connection, if the peer allows as many */
-
-struct engine {
-	struct event_base *base;  /* borrowed */
-	CURLM *multi;             /* owned */
-	struct event *timer;      /* libcurl's; owned */
-	char *base_url;           /* where all exchanges go; owned */
-	bool is_inside;           /* libcurl is on the stack: no handle may be added or removed */
-	CURL *idle[IDLE_MAX];     /* owned, options set */
-	size_t idle_count;        /* of them */
-	struct transfer *doomed;  /* cancelled while libcurl was on the stack */
-	struct watch *free_watch; /* unused socket events */
-};
-
-/* One socket of libcurl's. */
-struct watch {
-	struct event event;    /* persistent */
-	struct engine *engine; /* back */
-	struct watch *next;    /* in free_watch */
-	short interest;        /* EV_READ, EV_WRITE as now registered */
-};
+#include "worker/gemini/engine.h"
 
 struct transfer {
 	struct engine *engine;     /* back */
@@ -46,155 +21,6 @@ struct transfer {
 	bool is_stopped;           /* on_bytes wants no more, or it was cancelled from inside */
 	struct transfer *next;     /* in doomed */
 };
-
-static int global_count;
-
-enum error transfer_global_open(void)
-{
-	if (global_count == 0 && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return ERROR_SYSTEM;
-	global_count++;
-	return ERROR_NONE;
-}
-
-void transfer_global_close(void)
-{
-	must(global_count > 0);
-	if (--global_count == 0)
-		curl_global_cleanup();
-}
-
-static void engine_settle(struct engine *engine);
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	struct watch *watch = arg;
-	struct engine *engine = watch->engine;
-	int mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-	int running = 0;
-
-	engine->is_inside = true;
-	must(curl_multi_socket_action(engine->multi, fd, mask, &running) == CURLM_OK);
-	engine->is_inside = false;
-	engine_settle(engine);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct engine *engine = arg;
-	int running = 0;
-
-	(void)fd;
-	(void)what;
-	engine->is_inside = true;
-	must(curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running) == CURLM_OK);
-	engine->is_inside = false;
-	engine_settle(engine);
-}
-
-static int set_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	struct engine *engine = arg;
-	struct timeval wait = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
-
-	(void)multi;
-	if (timeout_ms < 0)
-		(void)event_del(engine->timer);
-	else
-		(void)event_add(engine->timer, &wait);
-	return 0;
-}
-
-static struct watch *take_watch(struct engine *engine)
-{
-	struct watch *watch = engine->free_watch;
-
-	if (watch == NULL)
-		return must_alloc(sizeof *watch);
-	engine->free_watch = watch->next;
-	return watch;
-}
-
-static int set_socket(CURL *easy, curl_socket_t fd, int action, void *arg, void *known)
-{
-	struct engine *engine = arg;
-	struct watch *watch = known;
-	short interest = (short)((action & CURL_POLL_IN ? EV_READ : 0) | (action & CURL_POLL_OUT ? EV_WRITE : 0));
-
-	(void)easy;
-	if (action == CURL_POLL_REMOVE) {
-		if (watch != NULL) {
-			(void)event_del(&watch->event);
-			(void)curl_multi_assign(engine->multi, fd, NULL);
-			watch->next = engine->free_watch;
-			engine->free_watch = watch;
-		}
-		return 0;
-	}
-	if (watch == NULL) {
-		watch = take_watch(engine);
-		watch->engine = engine;
-		(void)curl_multi_assign(engine->multi, fd, watch);
-	} else if (watch->interest == interest) {
-		return 0;
-	} else {
-		(void)event_del(&watch->event);
-	}
-	watch->interest = interest;
-	must(event_assign(&watch->event, engine->base, fd, (short)(interest | EV_PERSIST), on_socket, watch) == 0);
-	if (interest != 0)
-		must(event_add(&watch->event, NULL) == 0);
-	return 0;
-}
-
-enum error engine_open(struct event_base *base, const char *base_url, struct engine **engine_out)
-{
-	enum error e = transfer_global_open();
-
-	if (e != ERROR_NONE)
-		return e;
-
-	struct engine *engine = must_alloc(sizeof *engine);
-
-	engine->base = base;
-	engine->base_url = must_strdup(base_url);
-	engine->multi = curl_multi_init();
-	engine->timer = event_new(base, -1, 0, on_timer, engine);
-	must(engine->multi != NULL && engine->timer != NULL);
-	curl_multi_setopt(engine->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-	curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine);
-	curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-	curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
-	curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
-	curl_multi_setopt(engine->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_MAX);
-	*engine_out = engine;
-	return ERROR_NONE;
-}
-
-void engine_close(struct engine **engine)
-{
-	struct engine *e = *engine;
-
-	if (e == NULL)
-		return;
-	must(!e->is_inside && e->doomed == NULL);
-	while (e->idle_count > 0)
-		curl_easy_cleanup(e->idle[--e->idle_count]);
-	(void)curl_multi_cleanup(e->multi);
-	while (e->free_watch != NULL) {
-		struct watch *next = e->free_watch->next;
-
-		free(e->free_watch);
-		e->free_watch = next;
-	}
-	event_free(e->timer);
-	free(e->base_url);
-	free(e);
-	*engine = NULL;
-	transfer_global_close();
-}
-
-/* ---- one exchange ---- */
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 {
@@ -216,37 +42,6 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 	case TRANSFER_STOP: t->is_stopped = true; break;
 	}
 	return t->is_stopped ? CURL_WRITEFUNC_ERROR : length;
-}
-
-/* What never differs between two exchanges is set once in the life of a handle. */
-static CURL *take_easy(struct engine *engine)
-{
-	if (engine->idle_count > 0)
-		return engine->idle[--engine->idle_count];
-
-	CURL *easy = curl_easy_init();
-
-	must(easy != NULL);
-	transfer_prepare(easy, engine->base_url);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	return easy;
-}
-
-void transfer_prepare(void *easy, const char *base_url)
-{
-	bool is_https = url_is_https(base_url), is_loopback = url_is_loopback(base_url);
-
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, is_loopback && !is_https ? "http" : "https");
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, "renovationd/" PACKAGE_VERSION);
-	/* Waiting for a connection to share is for HTTP/2 only: in clear text libcurl would hold the second call back until the first
-	 * has its answer's header, which is as long as the model thinks. */
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)(is_https ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, is_https ? 1L : 0L);
-	if (is_loopback)
-		curl_easy_setopt(easy, CURLOPT_PROXY, "");
 }
 
 /* When the nearest clock runs out, monotonic ms. The clock between bytes stands still while we are the ones who do not read. */
@@ -284,10 +79,7 @@ static void transfer_free(struct transfer *t)
 
 	(void)event_del(&t->clock);
 	must(curl_multi_remove_handle(engine->multi, t->easy) == CURLM_OK);
-	if (engine->idle_count < IDLE_MAX)
-		engine->idle[engine->idle_count++] = t->easy;
-	else
-		curl_easy_cleanup(t->easy);
+	engine_give(engine, t->easy);
 	free(t);
 }
 
@@ -344,8 +136,7 @@ static void on_clock(evutil_socket_t fd, short what, void *arg)
 		finish(t, TRANSFER_TIMED_OUT);
 }
 
-/* After libcurl ran: what was cancelled meanwhile is removed, what has ended is reported. */
-static void engine_settle(struct engine *engine)
+void transfer_settle(struct engine *engine)
 {
 	CURLMsg *message;
 	int left = 0;
@@ -374,11 +165,12 @@ struct transfer *transfer_start(struct engine *engine, const struct transfer_spe
 	t->engine = engine;
 	t->spec = *spec;
 	t->spec.url = NULL;
-	t->easy = take_easy(engine);
+	t->easy = engine_take(engine);
 	t->started_ms = clock_monotonic_ms();
 	must(curl_easy_setopt(t->easy, CURLOPT_URL, spec->url) == CURLE_OK);
 	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, spec->headers);
 	curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)spec->connect_ms);
+	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
 	if (spec->body.bytes == NULL) {
@@ -413,7 +205,7 @@ void transfer_resume(struct transfer *t)
 	engine->is_inside = true;
 	(void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
 	engine->is_inside = false;
-	engine_settle(engine);
+	transfer_settle(engine);
 }
 
 bool transfer_is_sent(const struct transfer *t)

@@ -10,7 +10,7 @@
 #include "shared/text.h"
 
 struct curl_slist;
-struct engine;   /* one per worker: the multi handle, its sockets and timer, idle easy handles */
+struct engine;   /* engine.h */
 struct transfer; /* one exchange in flight */
 
 /* How an exchange ended. */
@@ -51,15 +51,8 @@ struct transfer_spec {
 	void *arg;
 };
 
-/* libcurl's global state, counted; blocking. Errors: ERROR_SYSTEM. */
-MUST_CHECK enum error transfer_global_open(void);
-void transfer_global_close(void);
-
-/* What every handle of ours has: protocols, no redirects, no signals, no proxy to this machine. `easy` is a CURL. */
-void transfer_prepare(void *easy, const char *base_url);
-
-MUST_CHECK enum error engine_open(struct event_base *base, const char *base_url, struct engine **engine_out);
-void engine_close(struct engine **engine); /* all transfers must have ended or been cancelled */
+/* After libcurl ran: what was cancelled meanwhile is removed, what has ended is reported. For engine.c. */
+void transfer_settle(struct engine *engine);
 
 /* Not from inside on_bytes. */
 struct transfer *transfer_start(struct engine *engine, const struct transfer_spec *spec);
