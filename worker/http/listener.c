@@ -146,11 +146,14 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 void listener_init(struct http_server *server)
 {
 	struct listener *l = &server->listener;
+	unsigned silent_ms = (unsigned)server->options.limits->http_write_timeout_ms;
 	int on = 1;
 
 	l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	/* Accepted sockets inherit it on Linux, which saves a call each; fails harmlessly for UNIX sockets. */
+	/* Accepted sockets inherit these on Linux, which saves two calls each; they fail harmlessly for UNIX sockets. The second ends connections whose
+	 * peer has vanished without a word: the little an event stream writes would never fill its socket. */
 	(void)setsockopt(server->options.listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	(void)setsockopt(server->options.listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
 	must(event_assign(&l->event, server->options.base, server->options.listener, EV_READ | EV_PERSIST, on_readable,
 		     server) == 0);
 	must(event_assign(&l->timer, server->options.base, -1, 0, on_timer, server) == 0);
