@@ -159,6 +159,7 @@ void db_watch_deadlines(struct db *db)
 	int64_t now_ms = clock_monotonic_ms(), next_ms = oldest->deadline_ms;
 	if (db->down_since_ms != 0 && db->waiting_count > 0 && db->down_since_ms + POOL_PATIENCE_MS < next_ms)
 		next_ms = db->down_since_ms + POOL_PATIENCE_MS;
+	db->deadline_due_ms = next_ms;
 	set_timer(db->deadline, next_ms - now_ms + 1);
 }
 
@@ -208,7 +209,7 @@ static struct db_query *submit(struct db *db, const struct db_step steps[], size
 	TAILQ_INSERT_TAIL(&db->waiting[kind], q, in_queue);
 	db->waiting_count++;
 	event_active(db->dispatch, EV_TIMEOUT, 0);
-	if (!evtimer_pending(db->deadline, NULL))
+	if (!evtimer_pending(db->deadline, NULL) || q->deadline_ms < db->deadline_due_ms)
 		db_watch_deadlines(db);
 	return q;
 }

@@ -126,6 +126,8 @@ static bool is_plausible(const PQconninfoOption *given)
 			continue;
 		if (strncmp(given->keyword, "host", 4) == 0 && strchr(given->val, '@') != NULL && given->val[0] != '@')
 			return false;
+		if (strcmp(given->keyword, "dbname") == 0 && strpbrk(given->val, "@/") != NULL)
+			return false;
 		if (strcmp(given->keyword, "port") == 0 && given->val[strspn(given->val, "0123456789,")] != '\0')
 			return false;
 	}

@@ -149,6 +149,7 @@ static void on_result(struct connection *c, PGresult *res)
 	struct pipeline_entry *entry = entry_head(c);
 	struct db_query *q = entry->query;
 	ExecStatusType status = PQresultStatus(res);
+	bool was_answered = c->is_head_answered;
 	bool is_last_of_read = entry->what == ENTRY_EXECUTE && q->kind == STATEMENT_READ;
 	c->is_head_answered = true;
 	if (status == PGRES_PIPELINE_ABORTED) {
@@ -179,6 +180,8 @@ static void on_result(struct connection *c, PGresult *res)
 		on_error(c, entry, res);
 		if (q == NULL || q->result != res)
 			PQclear(res);
+		if (c->is_ended && was_answered)
+			c->is_end_announced = false; /* between this answer and the next, the commit may have begun */
 		if (c->is_ended)
 			return; /* pipeline_abandon takes it from here */
 	}
@@ -240,14 +243,17 @@ static bool is_untouched(const struct connection *c, size_t position)
 
 void pipeline_abandon(struct connection *c)
 {
+	const struct db_query *first = c->count ? entry_head(c)->query : NULL;
 	/* From the newest to the oldest, as db_again puts each in front. */
 	for (size_t i = c->count; i-- > 0;) {
 		struct pipeline_entry *entry = &c->entries[(c->head + i) & (c->capacity - 1)];
 		struct db_query *q = entry->query;
-		bool is_last = entry->what == (q && q->kind == STATEMENT_READ ? ENTRY_EXECUTE : ENTRY_SYNC);
-		if (q == NULL || !is_last)
+		bool is_last = q != NULL && entry->what == (q->kind == STATEMENT_READ ? ENTRY_EXECUTE : ENTRY_SYNC);
+		if (!is_last)
 			continue;
 		query_reset(q);
+		if (q != first) /* only the one at work can be what ended the connection */
+			q->attempts--;
 		if ((q->kind == STATEMENT_READ || is_untouched(c, i)) && q->attempts < POOL_ATTEMPTS_MAX)
 			db_again(c->db, q);
 		else

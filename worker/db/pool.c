@@ -200,12 +200,22 @@ static bool is_old(const struct connection *c, int64_t now_ms)
 	return now_ms - c->opened_ms > age_ms + age_ms / 10 * c->index / c->db->count;
 }
 
-static bool is_one_retiring(const struct db *db)
+/* Replaces the oldest connection that is due, one at a time, so that the others carry its work meanwhile. */
+static void recycle(struct db *db, int64_t now_ms)
 {
-	for (int i = 0; i < db->count; i++)
-		if (db->connections[i].state != CONNECTION_READY && db->connections[i].state != CONNECTION_PINGING)
-			return true;
-	return false;
+	struct connection *oldest = NULL;
+	for (int i = 0; i < db->count; i++) {
+		struct connection *c = &db->connections[i];
+		if (c->state != CONNECTION_READY && c->state != CONNECTION_PINGING)
+			return;
+		if (c->state == CONNECTION_READY && (oldest == NULL || c->opened_ms < oldest->opened_ms))
+			oldest = c;
+	}
+	if (oldest == NULL || !is_old(oldest, now_ms))
+		return;
+	oldest->state = CONNECTION_RETIRING;
+	if (oldest->count == 0)
+		connection_lose(oldest, "replaced by a new one");
 }
 
 void pool_tick(struct db *db)
@@ -215,13 +225,9 @@ void pool_tick(struct db *db)
 	for (int i = 0; i < db->count; i++) {
 		struct connection *c = &db->connections[i];
 		int64_t last_ms = c->heard_ms > c->asked_ms ? c->heard_ms : c->asked_ms;
-		if (connection_is_up(c) && c->count > 0 && now_ms - last_ms > silence_ms) {
+		if (connection_is_up(c) && c->count > 0 && now_ms - last_ms > silence_ms)
 			connection_lose(c, "no answer for longer than a statement may take");
-		} else if (c->state == CONNECTION_READY && is_old(c, now_ms) && !is_one_retiring(db)) {
-			c->state = CONNECTION_RETIRING;
-			if (c->count == 0)
-				connection_lose(c, "replaced by a new one");
-		}
 	}
+	recycle(db, now_ms);
 	pool_measure(db);
 }

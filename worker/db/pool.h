@@ -18,6 +18,7 @@ struct db {
 	struct event *dispatch;         /* runs pool_dispatch at the end of this loop turn when activated */
 	struct event *tell;             /* runs the callbacks of `ended` in the next loop turn */
 	struct event *deadline;         /* the oldest query's, or the end of patience with a dead database */
+	int64_t deadline_due_ms;        /* when it rings, monotonic */
 	struct event *tick;             /* each second: recycling and silent connections */
 	struct event *drained;          /* tells db_drain's caller */
 	void (*on_drained)(void *arg);  /* NULL when no drain is under way */

@@ -1,0 +1,271 @@
+/* db_restart_test.c: the database goes away and comes back: in the middle of batches, for longer than patience, from the start, and half-dead. */
+#include "config.h"
+
+#include "tests/unit/db_fixture.h"
+
+#include "shared/must.h"
+
+static struct fixture f;
+
+static void set_up(void)
+{
+	fixture_open(&f, true);
+}
+
+static void tear_down(void)
+{
+	fixture_close(&f);
+	cluster_destroy(&f.cluster);
+}
+
+TestSuite(db_restart, .init = set_up, .fini = tear_down, .timeout = 120);
+
+/* Keeps reads and writes going and counts what became of them. */
+struct load {
+	int in_flight;
+	int sent_writes; /* also the next id to write */
+	int good, unavailable, other;
+	enum error last_other;
+	int acknowledged[60000]; /* by id: 1 = answered without error */
+	bool is_stopped;
+};
+static struct load load;
+
+static void submit_load(int id);
+
+static void count_answer(enum error e)
+{
+	load.in_flight--;
+	load.good += e == ERROR_NONE;
+	load.unavailable += e == ERROR_DATABASE_UNAVAILABLE || e == ERROR_TIMEOUT;
+	if (e != ERROR_NONE && e != ERROR_DATABASE_UNAVAILABLE && e != ERROR_TIMEOUT)
+		load.last_other = e;
+	load.other += e != ERROR_NONE && e != ERROR_DATABASE_UNAVAILABLE && e != ERROR_TIMEOUT;
+}
+
+static void on_read(void *arg, enum error e, const struct db_result *r)
+{
+	count_answer(e);
+	if (e == ERROR_NONE)
+		must(db_result_int(r, 0, 0) == (intptr_t)arg);
+}
+
+static void on_write(void *arg, enum error e, const struct db_result *r)
+{
+	(void)r;
+	count_answer(e);
+	load.acknowledged[(intptr_t)arg] = e == ERROR_NONE;
+	if (!load.is_stopped && e == ERROR_NONE)
+		submit_load(load.sent_writes);
+}
+
+static void submit_load(int id)
+{
+	struct db_number rooms[2];
+	if (load.sent_writes >= (int)COUNT_OF(load.acknowledged))
+		return;
+	load.sent_writes++;
+	load.in_flight += 2;
+	struct db_param write[] = { db_int(&rooms[0], id), db_int(&rooms[1], 1) };
+	db_submit(f.db, SQL_put, write, on_write, (void *)(intptr_t)id);
+	struct db_param read[] = { db_int(&rooms[0], id) };
+	db_submit(f.db, SQL_echo, read, on_read, (void *)(intptr_t)id);
+}
+
+static void settle(void)
+{
+	int64_t until_ms = now_ms() + 20000;
+	load.is_stopped = true;
+	while (load.in_flight > 0) {
+		cr_assert(now_ms() < until_ms, "%d unanswered", load.in_flight);
+		run_for(&f, 10);
+	}
+}
+
+static void check_nothing_is_lost(void)
+{
+	int lost = 0;
+	char sql[128];
+	char *ids = cluster_sql(f.cluster, f.database,
+		"SELECT coalesce(string_agg(id::text, ' ' ORDER BY id), '') FROM renovationd.test_rows");
+	static bool is_stored[COUNT_OF(load.acknowledged)];
+	for (char *p = ids; *p;) {
+		is_stored[strtol(p, &p, 10)] = true;
+		p += *p == ' ';
+	}
+	free(ids);
+	(void)sql;
+	for (int i = 0; i < load.sent_writes; i++)
+		lost += load.acknowledged[i] && !is_stored[i];
+	cr_assert_eq(lost, 0, "%d acknowledged writes are missing", lost);
+	cr_assert_eq(load.other, 0, "%d answers with error %d", load.other, load.last_other);
+	cr_assert_gt(load.good, 100);
+}
+
+static void restart_under_load(int signal)
+{
+	fixture_connect(&f);
+	for (int i = 0; i < 50; i++)
+		submit_load(load.sent_writes);
+	run_for(&f, 300);
+	cluster_stop(f.cluster, signal);
+	run_for(&f, 100);
+	cluster_start(f.cluster);
+	int64_t up_ms = now_ms();
+	struct answer back = { .error = ERROR_TIMEOUT };
+	while (back.error != ERROR_NONE) {
+		cr_assert(now_ms() - up_ms < 2000, "not back 2 s after the database");
+		back.calls = 0;
+		submit_int(&f, SQL_echo, 1, &back);
+		run_until(&f, &back.calls, 1);
+		run_for(&f, 20);
+	}
+	settle();
+	check_nothing_is_lost();
+}
+
+Test(db_restart, a_fast_stop_under_load_loses_no_acknowledged_write)
+{
+	restart_under_load(SIGINT);
+}
+
+Test(db_restart, an_immediate_stop_under_load_loses_no_acknowledged_write)
+{
+	restart_under_load(SIGQUIT);
+}
+
+Test(db_restart, reads_survive_the_death_of_their_backend)
+{
+	static struct answer a[40];
+	struct answer death = { .calls = 0 };
+	fixture_connect(&f);
+	for (int i = 0; i < 40; i++) {
+		submit_int(&f, SQL_echo, i, &a[i]);
+		if (i == 20)
+			submit_none(&f, SQL_end_own_backend, &death);
+	}
+	run_until(&f, &answers_total, 41);
+	for (int i = 0; i < 40; i++)
+		cr_assert_eq(a[i].error, ERROR_NONE, "read %d got %d", i, a[i].error);
+	cr_assert_eq(death.error, ERROR_DATABASE_UNAVAILABLE);
+	cr_assert_gt(db_stats(f.db).reconnects, 0);
+}
+
+Test(db_restart, a_dead_database_is_answered_quickly_and_found_again)
+{
+	struct answer first = { .calls = 0 }, second = { .calls = 0 }, third = { .calls = 0 };
+	fixture_connect(&f);
+	cluster_stop(f.cluster, SIGINT);
+	int64_t start_ms = now_ms();
+	submit_int(&f, SQL_echo, 1, &first);
+	run_until(&f, &first.calls, 1);
+	cr_assert_eq(first.error, ERROR_DATABASE_UNAVAILABLE);
+	cr_assert_lt(now_ms() - start_ms, 1500);
+	start_ms = now_ms();
+	submit_int(&f, SQL_echo, 1, &second);
+	run_until(&f, &second.calls, 1);
+	cr_assert_eq(second.error, ERROR_DATABASE_UNAVAILABLE);
+	cr_assert_lt(now_ms() - start_ms, 100);
+	cr_assert_not(db_stats(f.db).is_up);
+	cr_assert_gt(db_stats(f.db).down_since_ms, 0);
+	cluster_start(f.cluster);
+	run_for(&f, 1500);
+	submit_int(&f, SQL_echo, 1, &third);
+	run_until(&f, &third.calls, 1);
+	cr_assert_eq(third.error, ERROR_NONE);
+	run_for(&f, 500);
+	cr_assert_eq(db_stats(f.db).open, 4);
+	cr_assert(db_stats(f.db).is_up);
+}
+
+Test(db_restart, it_opens_without_a_database_and_waits_for_it)
+{
+	struct answer early = { .calls = 0 }, late = { .calls = 0 };
+	cluster_stop(f.cluster, SIGINT);
+	cr_assert_eq(db_open(f.base, &f.options, NULL, &f.db), ERROR_NONE);
+	submit_int(&f, SQL_echo, 1, &early);
+	run_until(&f, &early.calls, 1);
+	cr_assert_eq(early.error, ERROR_DATABASE_UNAVAILABLE);
+	cluster_start(f.cluster);
+	run_for(&f, 1500);
+	submit_int(&f, SQL_echo, 1, &late);
+	run_until(&f, &late.calls, 1);
+	cr_assert_eq(late.error, ERROR_NONE);
+}
+
+Test(db_restart, a_server_that_stands_still_is_given_up_and_left)
+{
+	struct answer stuck = { .calls = 0 }, after = { .calls = 0 };
+	fixture_connect(&f);
+	f.options.db_wait_timeout_ms = 300;
+	pid_t backends[64];
+	int count = process_children(f.cluster->server->pid, "postgres", backends, 64);
+	for (int i = 0; i < count; i++)
+		kill(backends[i], SIGSTOP);
+	submit_int(&f, SQL_echo, 1, &stuck);
+	run_until(&f, &stuck.calls, 1);
+	cr_assert_eq(stuck.error, ERROR_TIMEOUT);
+	for (int i = 0; i < count; i++)
+		kill(backends[i], SIGCONT);
+	submit_int(&f, SQL_echo, 2, &after);
+	run_until(&f, &after.calls, 1);
+	cr_assert_eq(after.error, ERROR_NONE);
+}
+
+Test(db_restart, an_idle_connection_is_tested_before_it_is_used)
+{
+	struct answer a = { .calls = 0 };
+	f.options.db_ping_idle_s = 1;
+	fixture_connect(&f);
+	run_for(&f, 1500);
+	pid_t backends[64];
+	int count = process_children(f.cluster->server->pid, "postgres", backends, 64);
+	for (int i = 0; i < count; i++)
+		kill(backends[i], SIGSTOP);
+	submit_ints(&f, SQL_put, 1, 1, &a);
+	run_for(&f, 300);
+	cr_assert_eq(a.calls, 0);
+	for (int i = 0; i < count; i++)
+		kill(backends[i], SIGCONT);
+	run_until(&f, &a.calls, 1);
+	cr_assert_eq(a.error, ERROR_NONE);
+}
+
+Test(db_restart, old_connections_are_replaced_under_load_and_nobody_notices)
+{
+	f.options.db_recycle_s = 1;
+	fixture_connect(&f);
+	char *before = cluster_sql(f.cluster, f.database,
+		"SELECT string_agg(pid::text, ',' ORDER BY pid) FROM pg_stat_activity WHERE application_name = "
+		"'renovationd'");
+	for (int i = 0; i < 4; i++)
+		submit_load(load.sent_writes);
+	run_for(&f, 6000);
+	settle();
+	char sql[512];
+	snprintf(sql, sizeof sql, "SELECT count(*) FROM pg_stat_activity WHERE pid IN (%s)", before);
+	cr_assert_eq(cluster_count(f.cluster, f.database, sql), 0);
+	cr_assert_eq(load.unavailable + load.other, 0);
+	check_nothing_is_lost();
+	free(before);
+}
+
+static int wakes;
+
+static void on_notify(void *arg, struct text payload)
+{
+	(void)arg;
+	wakes += payload.length == 0;
+}
+
+Test(db_restart, listening_goes_on_after_a_restart_and_says_that_it_was_away)
+{
+	fixture_connect(&f);
+	db_listen(f.db, on_notify, NULL);
+	run_for(&f, 200);
+	cr_assert_eq(wakes, 0);
+	cluster_stop(f.cluster, SIGINT);
+	run_for(&f, 50);
+	cluster_start(f.cluster);
+	run_until(&f, &wakes, 1);
+}
