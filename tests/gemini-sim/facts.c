@@ -167,6 +167,8 @@ static void facts_read_call(struct facts *facts, const json_object *call)
 	const char *title = json_find_text(args, "title");
 	if (name == NULL)
 		return;
+	if (json_find_text(args, "currency") != NULL)
+		measures_read_currency(&facts->budget, json_find_text(args, "currency"));
 	if (strcmp(name, "add_task") == 0 && title != NULL)
 		facts_task(facts, title, NULL);
 	if (strcmp(name, "complete_task") == 0) {

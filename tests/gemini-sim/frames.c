@@ -266,6 +266,8 @@ static json_object *frame_candidate(const struct frame *frame, const struct plan
 		json_put(candidate, "content", content);
 	if (frame->finish != NULL)
 		json_put_text(candidate, "finishReason", frame->finish);
+	if (frame->finish != NULL && strcmp(frame->finish, "CONTINUATION") == 0)
+		json_put_text(candidate, "continuationToken", "c2ltLWNvbnRpbnVhdGlvbg==");
 	if (frame->message != NULL)
 		json_put_text(candidate, "finishMessage", frame->message);
 	if (!plan->index_missing)

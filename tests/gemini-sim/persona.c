@@ -139,13 +139,12 @@ static void say_lead_in(const struct persona *p, struct text *out)
 {
 	switch (p->intent) {
 	case INTENT_SETUP:
-		text_add(out,
-			persona_is_first_setup(p)
-				? "That sounds like a good project! Let me set it up for you and note the first steps."
-				: "Good, I will add that to your plan.");
+		text_add(out, persona_is_first_setup(p) ? "That sounds like a good project! Let me set it up for you "
+							  "and note the first steps.\n\n"
+							: "Good, I will add that to your plan.\n\n");
 		return;
-	case INTENT_ADD_TASK: text_add(out, "I will put that on your list."); return;
-	case INTENT_PRODUCT: text_add(out, "Let me note two options that fit."); return;
+	case INTENT_ADD_TASK: text_add(out, "I will put that on your list.\n\n"); return;
+	case INTENT_PRODUCT: text_add(out, "Let me note two options that fit.\n\n"); return;
 	case INTENT_COMPLETE:
 	case INTENT_LIST:
 	case INTENT_CHAT:
