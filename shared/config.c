@@ -56,6 +56,8 @@ void configuration_fini(struct configuration *c)
 /* ---- faults -------------------------------------------------------------------------------------------------- */
 
 static void add(struct configuration *c, bool is_warning, const char *where, const char *remedy, const char *problem,
+	va_list args) PRINTF(5, 0);
+static void add(struct configuration *c, bool is_warning, const char *where, const char *remedy, const char *problem,
 	va_list args)
 {
 	struct configuration_fault *fault;

@@ -11,9 +11,15 @@
 #include "tests/support/cluster.h"
 #include "tests/support/http.h"
 
-TestSuite(ctl, .timeout = 60);
-
 static char *out, *err;
+
+static void free_outputs(void)
+{
+	free(out);
+	free(err);
+}
+
+TestSuite(ctl, .fini = free_outputs, .timeout = 60);
 
 static int run(const char *const arguments[], const char *const environment[])
 {
@@ -30,8 +36,10 @@ Test(ctl, migrations_go_up_and_down)
 {
 	struct cluster *cluster = cluster_shared();
 	const char *database = cluster_new_database(cluster);
-	const char *environment[] = { must_strdup(format("DATABASE_URL=%s", cluster_url(cluster, database))), NULL };
+	char variable[512];
+	const char *environment[] = { variable, NULL };
 
+	(void)snprintf(variable, sizeof variable, "DATABASE_URL=%s", cluster_url(cluster, database));
 	cr_expect_eq(run((const char *[]) { "migrate", "up", "--dry-run", NULL }, environment), 0, "%s", err);
 	cr_expect_eq(
 		cluster_count(cluster, database, "select count(*) from pg_class where relname = 'chat_messages'"), 0);
@@ -106,10 +114,11 @@ Test(ctl, help_and_version_are_there_in_every_spelling)
 Test(ctl, check_runs_the_preflight)
 {
 	struct cluster *cluster = cluster_shared();
-	const char *environment[] = { must_strdup(format(
-					      "DATABASE_URL=%s", cluster_url(cluster, cluster_new_database(cluster)))),
-		"APP_ENV=test", "GOOGLE_API_KEY=x", NULL };
+	char variable[512];
+	const char *environment[] = { variable, "APP_ENV=test", "GOOGLE_API_KEY=x", NULL };
 
+	(void)snprintf(
+		variable, sizeof variable, "DATABASE_URL=%s", cluster_url(cluster, cluster_new_database(cluster)));
 	cr_expect_eq(run((const char *[]) { "check", NULL }, environment), 0, "%s", err);
 	cr_expect_not_null(strstr(err, "migrations"), "%s", err);
 }

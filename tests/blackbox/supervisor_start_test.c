@@ -35,13 +35,16 @@ struct start {
 	struct cluster *cluster;                  /* the run's */
 	const char *database;                     /* fresh */
 	const char *environment[ENVIRONMENT_MAX]; /* for process_start */
+	char room[ENVIRONMENT_MAX][512];          /* its texts */
 	int count;                                /* of it */
 };
 
 static void set(struct start *s, const char *variable)
 {
 	must(s->count < ENVIRONMENT_MAX - 1);
-	s->environment[s->count++] = must_strdup(variable);
+	must((size_t)snprintf(s->room[s->count], sizeof s->room[0], "%s", variable) < sizeof s->room[0]);
+	s->environment[s->count] = s->room[s->count];
+	s->count++;
 	s->environment[s->count] = NULL;
 }
 
@@ -549,6 +552,59 @@ Test(supervisor_start, an_unknown_user_is_78)
 	cr_expect_eq(run(&s, NULL, &err), EXIT_CONFIG_WRONG);
 	expect_words(err, (const char *[]) { "no user is called", "environment RENOVATIOND_USER", NULL });
 	free(err);
+}
+
+/* ---- workers that do not come ---------------------------------------------------------------------------------- */
+
+/* A worker program that checks as ours does and then does something else. */
+static void set_worker(struct start *s, const char *behaviour)
+{
+	char path[300];
+	FILE *file;
+
+	(void)snprintf(path, sizeof path, "%s/worker", test_folder());
+	file = fopen(path, "w");
+	cr_assert_not_null(file);
+	(void)fprintf(file, "#!/bin/sh\n[ \"$1\" = --check ] && exec %s --check\n%s\n",
+		program_path("renovationd-worker"), behaviour);
+	(void)fclose(file);
+	cr_assert_eq(chmod(path, 0755), 0);
+	set(s, format("RENOVATIOND_WORKER_PROGRAM=%s", path));
+}
+
+Test(supervisor_start, workers_that_refuse_their_configuration_end_the_start_with_their_code)
+{
+	int64_t before_ms = now_ms();
+	struct start s;
+	char *err;
+
+	prepare(&s);
+	set_worker(&s, "exit 78");
+	cr_expect_eq(run(&s, NULL, &err), EXIT_CONFIG_WRONG);
+	cr_expect(now_ms() - before_ms < 15000, "two of them are enough");
+	expect_words(err, (const char *[]) { "giving up", NULL });
+	free(err);
+}
+
+Test(supervisor_start, a_worker_that_is_never_ready_is_ended)
+{
+	struct start s;
+	struct process *p;
+	char *out;
+
+	prepare(&s);
+	set(&s, "RENOVATIOND_BOOT_TIMEOUT_MS=500");
+	set(&s, "WORKERS=1");
+	set_worker(&s, "exec sleep 60");
+	p = start(&s);
+	free(process_wait_error(p, "not ready within boot_timeout_ms", 20000));
+	free(process_wait_error(p, "\"epoch\":2", 20000));
+	process_signal(p, SIGTERM);
+	cr_expect_eq(process_wait(p, 15000), 0);
+	out = process_output(p);
+	cr_expect_str_eq(out, "", "it never said that it listens");
+	free(out);
+	process_end(&p);
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------- */
