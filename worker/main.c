@@ -21,6 +21,7 @@
 #include "worker/gemini/provider.h"
 #include "worker/http/server.h"
 #include "worker/realtime/bus.h"
+#include "worker/jobs/upkeep.h"
 #include "worker/routes.h"
 #include "worker/shutdown.h"
 #include "worker/worker.h"
@@ -223,6 +224,7 @@ static enum error open_parts(struct worker *w, const struct arguments *arguments
 	w->health = health_open(w);
 	if (w->auth == NULL || w->health == NULL)
 		return ERROR_SYSTEM;
+	w->upkeep = upkeep_open(w);
 	*part_out = "HTTP server";
 	if ((e = open_http(w)) != ERROR_NONE)
 		return e;
@@ -232,6 +234,7 @@ static enum error open_parts(struct worker *w, const struct arguments *arguments
 
 static void close_parts(struct worker *w)
 {
+	upkeep_close(&w->upkeep);
 	chat_close(&w->chat);
 	bus_close(&w->bus);
 	provider_close(&w->provider);

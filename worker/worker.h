@@ -17,6 +17,7 @@ struct http_server;
 struct provider;
 struct shutdown;
 struct supervisor_link;
+struct upkeep;
 
 struct worker {
 	struct event_base *base;
@@ -35,6 +36,7 @@ struct worker {
 	struct chat *chat;         /* chat/chat.c: live turns and their readers */
 	struct auth *auth;         /* auth.c: token to owner */
 	struct health *health;     /* api/health.c: probe at most 1 s old */
+	struct upkeep *upkeep;     /* jobs/upkeep.c: chores for the whole database */
 	struct http_server *http;
 };
 

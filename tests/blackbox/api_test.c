@@ -530,6 +530,26 @@ Test(api, idempotency_key_makes_one_row)
 	ask_only("POST", "/api/tasks", "Idempotency-Key: k-2\r\n", "{\"title\":\"right\"}", 201);
 }
 
+static bool is_swept(void *arg)
+{
+	(void)arg;
+	return cluster_count(server->cluster, server->database, "SELECT count(*) FROM renovationd.idempotency_keys") ==
+	       1;
+}
+
+Test(api, old_keys_are_forgotten, .init = NULL, .fini = teardown)
+{
+	arena_init(&memory);
+	server = server_start((const char *[]) { "RENOVATIOND_UPKEEP_INTERVAL_S=1", NULL });
+	server_owner(server, &client);
+	ask_only("POST", "/api/tasks", "Idempotency-Key: old\r\n", "{\"title\":\"a\"}", 201);
+	ask_only("POST", "/api/tasks", "Idempotency-Key: new\r\n", "{\"title\":\"b\"}", 201);
+	free(cluster_sql(server->cluster, server->database,
+		"UPDATE renovationd.idempotency_keys SET expires_at = now() - interval '1 s' WHERE key = 'old'"));
+	wait_until(is_swept, NULL, "the old key is still there", 10000);
+	ask_only("POST", "/api/tasks", "Idempotency-Key: old\r\n", "{\"title\":\"c\"}", 201);
+}
+
 static void walk_pages(const char *order, int rows)
 {
 	char cursor[200] = "";

@@ -69,6 +69,7 @@ static const struct {
 	{ "turns_claim_expired", "a worker takes over turns that nobody writes, whoever asked" },
 	{ "turns_idle_queues", "a worker looks for queued turns, whoever asked" },
 	{ "turns_release", "a worker gives up all its turns, by its lease" },
+	{ "upkeep_idempotency", "what is past its time goes, whosever it is" },
 };
 
 static bool is_word(char c)
