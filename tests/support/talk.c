@@ -133,7 +133,8 @@ static void take_event(struct followed *f, const struct event *e)
 	if (dot != NULL) {
 		const char *last = strchr(f->last_id, '.');
 
-		f->has_gap = f->has_gap || (last != NULL && atol(dot + 1) != atol(last + 1) + 1);
+		f->has_gap =
+			f->has_gap || (last != NULL && strtol(dot + 1, NULL, 10) != strtol(last + 1, NULL, 10) + 1);
 		f->count++;
 		(void)snprintf(f->last_id, sizeof f->last_id, "%s", e->id);
 		append(&f->events, e->id);
