@@ -386,4 +386,5 @@ Test(db, notifications_of_others_arrive)
 	struct db_param params[] = { DB_TEXT(TEXT("turns")) };
 	db_submit(f.db, SQL_wake, params, on_answer, &wake);
 	run_until(&f, &heard, 2);
+	run_until(&f, &wake.calls, 1);
 }
