@@ -32,8 +32,9 @@ struct arguments {
 	const char *role;                 /* "web" */
 };
 
-static bool is_finished;         /* the shutdown is through: the loop ends */
-static bool has_listener = true; /* our copy of the listening socket is open */
+static bool is_finished;           /* the shutdown is through: the loop ends */
+static bool has_listener = true;   /* our copy of the listening socket is open */
+static struct event *cancel_timer; /* asks PostgreSQL to cancel what still runs late in a stop; NULL before */
 
 /* ---- resources of the shutdown ------------------------------------------------------------------------------- */
 
@@ -68,14 +69,31 @@ static void database_drained(void *arg)
 {
 	struct worker *w = arg;
 
+	if (cancel_timer != NULL)
+		(void)event_del(cancel_timer);
 	shutdown_done(w->shutdown, "database", SHUTDOWN_DONE, "");
+}
+
+/* A query that hangs on another's lock ends by asking PostgreSQL, while there is time to hear its answer. */
+static void on_cancel_time(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	int cancelled = db_cancel_all(w->db);
+
+	(void)fd;
+	(void)what;
+	LOG(LOG_WARN, "queries cancelled", F_INT("queries", cancelled));
 }
 
 static void close_database(void *arg, bool is_stop)
 {
 	struct worker *w = arg;
+	int64_t cancel_ms = w->options.shutdown_database_ms * 4 / 5;
+	struct timeval delay = { .tv_sec = cancel_ms / 1000, .tv_usec = cancel_ms % 1000 * 1000 };
 
 	(void)is_stop;
+	if (cancel_timer == NULL && (cancel_timer = evtimer_new(w->base, on_cancel_time, w)) != NULL)
+		(void)event_add(cancel_timer, &delay);
 	db_drain(w->db, database_drained, w);
 }
 
@@ -239,6 +257,8 @@ static void close_parts(struct worker *w)
 	bus_close(&w->bus);
 	provider_close(&w->provider);
 	/* Queries that end here still answer their requests, so those who wait for them come after. */
+	if (cancel_timer != NULL)
+		event_free(cancel_timer);
 	db_close(&w->db);
 	http_close(&w->http);
 	health_close(&w->health);

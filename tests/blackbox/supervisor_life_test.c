@@ -358,6 +358,55 @@ Test(supervisor_life, a_worker_that_hangs_is_killed_and_the_exit_is_0_because_it
 	server_end(&s);
 }
 
+static bool is_locked(void *arg)
+{
+	const struct server *s = arg;
+
+	return cluster_count(s->cluster, s->database,
+		       "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted") > 0;
+}
+
+static bool is_waiting(void *arg)
+{
+	const struct server *s = arg;
+
+	return cluster_count(s->cluster, s->database, "select count(*) from pg_locks where not granted") > 0;
+}
+
+Test(supervisor_life, a_query_that_hangs_is_cancelled_and_holds_up_nobody)
+{
+	static const char pattern[] =
+		"POST /api/tasks HTTP/1.1\r\nHost: x\r\nX-Owner-Token: %s\r\nContent-Type: application/json\r\n"
+		"Content-Length: 13\r\n\r\n{\"title\":\"x\"}";
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_SHUTDOWN_HTTP_MS=500",
+		"RENOVATIOND_SHUTDOWN_REALTIME_MS=500", "RENOVATIOND_SHUTDOWN_TURNS_MS=500",
+		"RENOVATIOND_SHUTDOWN_DATABASE_MS=2000", "RENOVATIOND_SHUTDOWN_MS=5000", NULL });
+	struct process *holder =
+		process_start((const char *[]) { "psql", cluster_url(s->cluster, s->database), "-c",
+				      "begin; lock table renovationd.tasks; select pg_sleep(15)", NULL },
+			NULL);
+	struct json_object *report;
+	struct client c;
+	char insert[512];
+
+	server_owner(s, &c);
+	wait_until(is_locked, s, "the table is locked", 10000);
+	(void)snprintf(insert, sizeof insert, pattern, c.token);
+	cr_assert(client_send(&c, insert, strlen(insert)));
+	wait_until(is_waiting, s, "the insert waits", 10000);
+	process_signal(s->supervisor, SIGTERM);
+	cr_expect_eq(process_wait(s->supervisor, 15000), 0);
+	report = report_of(s->supervisor);
+	cr_expect_str_eq(phase_state(report, "http"), "timeout");
+	cr_expect_str_eq(phase_state(report, "database"), "done", "%s", json_object_to_json_string(report));
+	cr_expect_str_eq(phase_state(report, "gemini"), "done");
+	cr_expect_eq(number_at(report, "workers_killed"), 0);
+	json_object_put(report);
+	client_fini(&c);
+	process_end(&holder);
+	server_end(&s);
+}
+
 Test(supervisor_life, a_stop_while_workers_boot_is_clean)
 {
 	struct server *s = server_start(NULL);
