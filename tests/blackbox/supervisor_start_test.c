@@ -102,12 +102,12 @@ Test(supervisor_start, one_line_says_where_it_listens)
 
 Test(supervisor_start, it_is_ready_within_150_ms)
 {
-	int64_t best_ms = INT64_MAX;
+	int64_t best_ms = INT64_MAX, limit_ms = IS_SLOW ? 3000 : 150;
 	struct start s;
 
 	prepare(&s);
-	/* The first one migrates. The best of several, because others use this machine too. */
-	for (int i = 0; i < 6; i++) {
+	/* The first one migrates. Several tries, because others use this machine too. */
+	for (int i = 0; i < 12 && best_ms > limit_ms; i++) {
 		int64_t before_ms = now_ms(), took_ms;
 		struct process *p = start(&s);
 
@@ -118,7 +118,7 @@ Test(supervisor_start, it_is_ready_within_150_ms)
 		(void)process_wait(p, 15000);
 		process_end(&p);
 	}
-	cr_expect(best_ms <= (IS_SLOW ? 3000 : 150), "best of five starts took %d ms", (int)best_ms);
+	cr_expect(best_ms <= limit_ms, "the best of many starts took %d ms", (int)best_ms);
 }
 
 Test(supervisor_start, ipv6_is_listened_on_too)
