@@ -537,7 +537,7 @@ static bool is_swept(void *arg)
 	       1;
 }
 
-Test(api, old_keys_are_forgotten, .init = NULL, .fini = teardown)
+Test(upkeep, old_keys_are_forgotten, .fini = teardown, .timeout = 120)
 {
 	arena_init(&memory);
 	server = server_start((const char *[]) { "RENOVATIOND_UPKEEP_INTERVAL_S=1", NULL });
