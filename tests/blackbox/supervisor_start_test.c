@@ -100,9 +100,19 @@ Test(supervisor_start, one_line_says_where_it_listens)
 	process_end(&p);
 }
 
+/* Where more programs want to run than there are cores, each waits its turn. */
+static int64_t allowed_ms(int64_t alone_ms)
+{
+	double load = 0, cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (IS_SLOW)
+		return 3000;
+	return getloadavg(&load, 1) == 1 && load > cores ? (int64_t)((double)alone_ms * load / cores) : alone_ms;
+}
+
 Test(supervisor_start, it_is_ready_within_150_ms)
 {
-	int64_t best_ms = INT64_MAX, limit_ms = IS_SLOW ? 3000 : 150;
+	int64_t best_ms = INT64_MAX, limit_ms = allowed_ms(150);
 	struct start s;
 
 	prepare(&s);
