@@ -3,6 +3,11 @@
 
 #include "tests/unit/db_fixture.h"
 
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "shared/must.h"
 
 static struct fixture f;
@@ -268,4 +273,51 @@ Test(db_restart, listening_goes_on_after_a_restart_and_says_that_it_was_away)
 	run_for(&f, 50);
 	cluster_start(f.cluster);
 	run_until(&f, &wakes, 1);
+}
+
+/* The host's name and a second host: names are looked up beside the loop, a dead host costs only its own attempt. */
+static void connect_by(const char *hosts, const char *ports)
+{
+	char url[400];
+	snprintf(url, sizeof url, "postgresql:///%s?host=%s&port=%s&user=renovationd&password=secret", f.database,
+		hosts, ports);
+	free(f.options.database_url);
+	f.options.database_url = must_strdup(url);
+	fixture_connect(&f);
+}
+
+Test(db_restart, a_host_is_found_by_its_name)
+{
+	char port[16];
+	snprintf(port, sizeof port, "%d", f.cluster->port);
+	connect_by("localhost", port);
+}
+
+Test(db_restart, a_name_that_does_not_exist_and_a_closed_port_are_passed_over)
+{
+	char ports[64];
+	snprintf(ports, sizeof ports, "1,%d,%d", free_port(), f.cluster->port);
+	connect_by("nowhere.invalid,127.0.0.1,localhost", ports);
+}
+
+Test(db_restart, a_host_that_stays_silent_is_passed_over)
+{
+	char ports[64];
+	int silent = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof address;
+	cr_assert_eq(bind(silent, (struct sockaddr *)&address, length), 0);
+	cr_assert_eq(listen(silent, 16), 0);
+	cr_assert_eq(getsockname(silent, (struct sockaddr *)&address, &length), 0);
+	snprintf(ports, sizeof ports, "%d,%d", ntohs(address.sin_port), f.cluster->port);
+	f.options.db_connect_timeout_ms = 300;
+	connect_by("127.0.0.1,127.0.0.1", ports);
+	close(silent);
+}
+
+Test(db_restart, closing_while_a_name_is_looked_up_is_harmless)
+{
+	free(f.options.database_url);
+	f.options.database_url = must_strdup("postgresql://renovationd@nowhere.invalid/x");
+	cr_assert_eq(db_open(f.base, &f.options, NULL, &f.db), ERROR_NONE);
 }

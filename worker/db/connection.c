@@ -36,6 +36,7 @@ static void close_socket(struct connection *c)
 {
 	forget_events(c);
 	evtimer_del(c->timer);
+	address_lookup_cancel(&c->lookup);
 	if (c->pg)
 		PQfinish(c->pg);
 	c->pg = NULL;
@@ -214,77 +215,44 @@ static void on_connecting(evutil_socket_t fd, short what, void *arg)
 	wait_for_socket(c, PQconnectPoll(c->pg));
 }
 
-/* "a,b,c" from the turn-th on, round: libpq tries hosts in order but in its asynchronous form cannot give up one that stays silent. */
-static char *rotated(const char *list, int turn)
-{
-	int commas = 0;
-	for (const char *p = list; *p; p++)
-		commas += *p == ',';
-	const char *start = list;
-	for (int i = turn % (commas + 1); i > 0; i--)
-		start = strchr(start, ',') + 1;
-	size_t length = strlen(list);
-	char *out = must_alloc(length + 2);
-	if (start == list)
-		memcpy(out, list, length);
-	else
-		snprintf(out, length + 2, "%s,%.*s", start, (int)(start - list - 1), list);
-	return out;
-}
-
 struct keywords {
 	const char *names[KEYWORDS_MAX];
 	const char *values[KEYWORDS_MAX];
-	char *owned[KEYWORDS_MAX]; /* values to free */
-	int count, owned_count;
+	int count;
 };
 
 static void keyword(struct keywords *k, const char *name, const char *value)
 {
 	must(k->count < KEYWORDS_MAX - 1);
+	if (value == NULL)
+		return;
 	k->names[k->count] = name;
 	k->values[k->count++] = value;
 }
 
-/* What the operator's conninfo leaves open, and lists of hosts turned. Later entries win over earlier ones. */
-static void add_keywords(struct keywords *k, const struct connection *c, const PQconninfoOption *given)
+static bool is_given(const PQconninfoOption *given, const char *name)
 {
-	bool has_target = false, has_keepalive = false;
-	for (; given->keyword; given++) {
-		if (given->val == NULL)
-			continue;
-		has_target |= strcmp(given->keyword, "target_session_attrs") == 0;
-		has_keepalive |= strcmp(given->keyword, "keepalives_idle") == 0;
-		if (strncmp(given->keyword, "host", 4) == 0 || strcmp(given->keyword, "port") == 0) {
-			bool is_list = strchr(given->val, ',') != NULL;
-			if (is_list) {
-				char *list = rotated(given->val, c->host_turn);
-				k->owned[k->owned_count++] = list;
-				keyword(k, given->keyword, list);
-			}
-		}
-	}
-	if (!has_target)
-		keyword(k, "target_session_attrs", "read-write");
-	if (!has_keepalive)
-		keyword(k, "keepalives_idle", "30");
+	for (; given->keyword; given++)
+		if (strcmp(given->keyword, name) == 0)
+			return given->val != NULL;
+	return false;
 }
 
-static PGconn *start(const struct connection *c)
+/* The operator's conninfo, what it leaves open, and where to go. Later entries win over earlier ones. */
+static PGconn *start(const struct connection *c, const PQconninfoOption *given, const struct address *to)
 {
 	struct keywords k = { .count = 0 };
-	const char *conninfo = c->db->options->database_url;
-	keyword(&k, "dbname", conninfo);
+	keyword(&k, "dbname", c->db->options->database_url);
 	keyword(&k, "application_name", "renovationd");
 	keyword(&k, "client_encoding", "UTF8");
-	PQconninfoOption *given = PQconninfoParse(conninfo, NULL);
-	if (given)
-		add_keywords(&k, c, given);
-	PGconn *pg = PQconnectStartParams(k.names, k.values, 1);
-	for (int i = 0; i < k.owned_count; i++)
-		free(k.owned[i]);
-	PQconninfoFree(given);
-	return pg;
+	keyword(&k, "host", to->hosts);
+	keyword(&k, "hostaddr", to->addresses);
+	keyword(&k, "port", to->ports);
+	if (!is_given(given, "target_session_attrs"))
+		keyword(&k, "target_session_attrs", "read-write");
+	if (!is_given(given, "keepalives_idle"))
+		keyword(&k, "keepalives_idle", "30");
+	return PQconnectStartParams(k.names, k.values, 1);
 }
 
 static void ignore_notice(void *arg, const char *message)
@@ -293,19 +261,46 @@ static void ignore_notice(void *arg, const char *message)
 	LOG(LOG_DEBUG, "database notice", F_TEXT("text", first_line(message)));
 }
 
-void connection_dial(struct connection *c)
+static void connect_to(struct connection *c, const PQconninfoOption *given, const struct address *to)
 {
-	must(c->state == CONNECTION_CLOSED && c->pg == NULL);
-	evtimer_del(c->timer);
-	c->state = CONNECTION_CONNECTING;
-	c->pg = start(c);
+	c->pg = start(c, given, to);
 	must(c->pg != NULL); /* out of memory */
 	PQsetNoticeProcessor(c->pg, ignore_notice, NULL);
-	set_timer(c, c->db->options->db_connect_timeout_ms);
 	if (PQstatus(c->pg) == CONNECTION_BAD)
 		fail(c, PQerrorMessage(c->pg));
 	else
 		wait_for_socket(c, PGRES_POLLING_WRITING);
+}
+
+static void on_address(void *arg, const struct address *found, const char *why)
+{
+	struct connection *c = arg;
+	if (found == NULL) {
+		fail(c, why);
+		return;
+	}
+	PQconninfoOption *given = PQconninfoParse(c->db->options->database_url, NULL);
+	must(given != NULL); /* db_open has parsed it */
+	connect_to(c, given, found);
+	PQconninfoFree(given);
+}
+
+void connection_dial(struct connection *c)
+{
+	must(c->state == CONNECTION_CLOSED && c->pg == NULL);
+	c->state = CONNECTION_CONNECTING;
+	set_timer(c, c->db->options->db_connect_timeout_ms);
+	address_lookup_cancel(&c->lookup);
+	PQconninfoOption *given = PQconninfoParse(c->db->options->database_url, NULL);
+	must(given != NULL); /* db_open has parsed it */
+	struct address to;
+	address_init(&to, given, c->host_turn);
+	if (address_has_names(&to))
+		c->lookup = address_lookup_start(c->db->base, &to, on_address, c);
+	else
+		connect_to(c, given, &to);
+	address_fini(&to);
+	PQconninfoFree(given);
 }
 
 void connection_ping(struct connection *c)

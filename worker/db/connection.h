@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <libpq-fe.h>
 
+#include "worker/db/address.h"
 #include "worker/db/query.h"
 
 enum connection_kind { CONNECTION_READER, CONNECTION_WRITER, CONNECTION_LISTENER };
@@ -32,6 +33,7 @@ struct connection {
 	int index;                 /* number among all connections of the worker, for logs and jitter */
 	enum connection_state state;
 	PGconn *pg;                     /* owned; NULL when CLOSED */
+	struct address_lookup *lookup;  /* owned; while the host's name is looked up */
 	struct event *readable;         /* owned; NULL when CLOSED */
 	struct event *writable;         /* owned; pending while libpq has unsent bytes */
 	struct event *timer;            /* owned; see state */
@@ -54,8 +56,7 @@ struct connection {
 void connection_init(struct connection *c, struct db *db, enum connection_kind kind, int index);
 void connection_fini(struct connection *c);
 
-/* Starts to connect, without blocking where the host is an address or a socket path; a host name is resolved by libpq with getaddrinfo, which
- * blocks as long as the resolver does (the operations guide says so). The pool hears how it ended. */
+/* Starts to connect, without blocking; the pool hears how it ended. */
 void connection_dial(struct connection *c);
 /* Opens again after `delay_ms`. */
 void connection_open_later(struct connection *c, int delay_ms);
