@@ -155,7 +155,7 @@ function askFor({ title, text, fields, ok, danger = false, check = () => null })
 	$("dialog-ok").textContent = ok;
 	$("dialog-ok").className = `button ${danger ? "button-danger" : "button-primary"}`;
 	const body = fields.map((field) => {
-		const id = `dialog-${field.name}`;
+		const id = `field-${field.name}`;
 		const input = field.options
 			? h("select", { id, name: field.name }, field.options.map((option) => h("option", { value: option, text: option })))
 			: h("input", { id, name: field.name, type: "text", required: field.required, maxlength: field.maxlength, placeholder: field.placeholder,
@@ -180,7 +180,7 @@ function askFor({ title, text, fields, ok, danger = false, check = () => null })
 			const faults = check(values) ?? {};
 			for (const field of fields) if (field.required && values[field.name] === "") faults[field.name] = "This is needed.";
 			for (const [name, input] of inputs) {
-				$(`dialog-${name}-error`).textContent = faults[name] ?? "";
+				$(`field-${name}-error`).textContent = faults[name] ?? "";
 				input.setAttribute("aria-invalid", String(name in faults));
 			}
 			const first = fields.find((field) => field.name in faults);

@@ -15,8 +15,10 @@ const { chromium } = createRequire(new URL("../clients/package.json", import.met
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
 	"--disable-sync", "--disable-dev-shm-usage"];
 
-export const shots = process.env.SCREENSHOT_DIR ?? mkdtempSync(join(tmpdir(), "renovationd-screenshots-"));
+/* Without a folder of the caller's the pictures are thrown away, unless a test fails. */
+const shots = process.env.SCREENSHOT_DIR ?? mkdtempSync(join(tmpdir(), "renovationd-screenshots-"));
 mkdirSync(shots, { recursive: true });
+let failed = false;
 
 let browser = null;
 let home = null;
@@ -33,6 +35,8 @@ export async function startBrowser() {
 export async function stopBrowser() {
 	await browser?.close();
 	if (home) rmSync(home, { recursive: true, force: true });
+	if (failed) console.log(`screenshots are in ${shots}`);
+	else if (!process.env.SCREENSHOT_DIR) rmSync(shots, { recursive: true, force: true });
 }
 
 /* Opens the page as a new owner. `use(page)` does the test; afterwards no fault may have been seen but those that `expected` matches. */
@@ -54,6 +58,7 @@ export async function withPage(use, { at = "/", base = server, expected = null, 
 		assert.deepEqual(await page.evaluate(() => window.violations), [], "violations of the content security policy");
 		assert.deepEqual(faults.filter((fault) => !expected?.test(fault)), [], "console errors and exceptions");
 	} catch (error) {
+		failed = true;
 		await page.screenshot({ path: join(shots, `failed-${Date.now()}.png`) }).catch(() => {});
 		throw error;
 	} finally {

@@ -133,7 +133,9 @@ export async function until(what, look, deadlineMs = 30000) {
 	}
 }
 
-/* Questions for the simulator's demo persona. The first makes it call its tools; the second has its length and rhythm prescribed, so that it is
- * written for about five seconds (Gemini itself takes the brackets for a part of the text). */
+/* Questions for the simulator's demo persona. The first makes it call its tools, the second likewise but slowly enough to be
+ * watched; the third has its length and rhythm prescribed, so that it is written for about five seconds (Gemini itself takes the brackets for
+ * a part of the text). */
 export const KITCHEN = "My kitchen is 4 by 3 metres, the cabinets are from 1990 and I have 15,000 dollars. Where do I start?";
+export const SLOW_KITCHEN = `${KITCHEN} [sim:delay=40ms]`;
 export const LONG = "Explain in detail, step by step, how a whole kitchen renovation goes from the first idea to the last day. [sim:words=600] [sim:delay=40ms]";
