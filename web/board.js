@@ -11,215 +11,319 @@ const LISTS = ["rooms", "tasks", "products"];
 const SETTLE_MS = 80; /* several tools of one step end at nearly the same time: one look for all */
 
 export class BoardView {
-	/* `readSession(id)` reads the session's row and shows it in the list; `onNews()`: rows have appeared. */
-	constructor({ readSession, editBudget, onNews }) {
-		this.readSession = readSession;
-		this.onNews = onNews;
-		this.session = null;
-		this.stale = new Set();
-		this.timer = 0;
-		$("budget-edit").addEventListener("click", () => this.session && editBudget(this.session));
-	}
+  /* `readSession(id)` reads the session's row and shows it in the list; `onNews()`: rows have appeared. */
+  constructor({ readSession, editBudget, onNews }) {
+    this.readSession = readSession;
+    this.onNews = onNews;
+    this.session = null;
+    this.stale = new Set();
+    this.timer = 0;
+    $("budget-edit").addEventListener("click", () => this.session && editBudget(this.session));
+  }
 
-	async open(session) {
-		clearTimeout(this.timer);
-		this.stale.clear();
-		this.session = session;
-		this.rows = { rooms: [], tasks: [], products: [] };
-		this.seen = null;
-		this.render();
-		if (session) await this.read(LISTS);
-		this.seen = new Set(LISTS.flatMap((name) => this.rows[name].map((row) => row.id)));
-	}
+  async open(session) {
+    clearTimeout(this.timer);
+    this.stale.clear();
+    this.session = session;
+    this.rows = { rooms: [], tasks: [], products: [] };
+    this.seen = null;
+    this.render();
+    if (session) await this.read(LISTS);
+    this.seen = new Set(LISTS.flatMap((name) => this.rows[name].map((row) => row.id)));
+  }
 
-	/* What a tool has touched; names as in tools.js. */
-	touch(names) {
-		for (const name of names) this.stale.add(name);
-		clearTimeout(this.timer);
-		if (this.stale.size === 0) return;
-		this.timer = setTimeout(() => {
-			const wanted = [...this.stale];
-			this.stale.clear();
-			this.read(wanted);
-		}, SETTLE_MS);
-	}
+  /* What a tool has touched; names as in tools.js. */
+  touch(names) {
+    for (const name of names) this.stale.add(name);
+    clearTimeout(this.timer);
+    if (this.stale.size === 0) return;
+    this.timer = setTimeout(() => {
+      const wanted = [...this.stale];
+      this.stale.clear();
+      this.read(wanted);
+    }, SETTLE_MS);
+  }
 
-	refresh() {
-		if (this.session) this.touch(["session", ...LISTS]);
-	}
+  refresh() {
+    if (this.session) this.touch(["session", ...LISTS]);
+  }
 
-	async read(names) {
-		const session = this.session;
-		if (!session) return;
-		try {
-			const reads = names.map(async (name) => {
-				if (name === "session") {
-					const row = await this.readSession(session.id);
-					if (this.session?.id === session.id) this.session = row;
-				} else {
-					const rows = await api.all(`/api/sessions/${session.id}/${name}`);
-					if (this.session?.id === session.id) this.rows[name] = rows;
-				}
-			});
-			await Promise.all(reads);
-			if (this.session?.id !== session.id) return;
-			hideBanner("board");
-			this.render();
-		} catch (error) {
-			if (this.session?.id === session.id) {
-				showBanner("board", { text: explain(error), action: { label: "Read again", run: () => this.refresh() } });
-			}
-		}
-	}
+  async read(names) {
+    const session = this.session;
+    if (!session) return;
+    try {
+      const reads = names.map(async (name) => {
+        if (name === "session") {
+          const row = await this.readSession(session.id);
+          if (this.session?.id === session.id) this.session = row;
+        } else {
+          const rows = await api.all(`/api/sessions/${session.id}/${name}`);
+          if (this.session?.id === session.id) this.rows[name] = rows;
+        }
+      });
+      await Promise.all(reads);
+      if (this.session?.id !== session.id) return;
+      hideBanner("board");
+      this.render();
+    } catch (error) {
+      if (this.session?.id === session.id) {
+        showBanner("board", { text: explain(error), action: { label: "Read again", run: () => this.refresh() } });
+      }
+    }
+  }
 
-	/* The session's row was changed elsewhere in the page. */
-	take(session) {
-		if (this.session?.id !== session.id) return;
-		this.session = session;
-		this.render();
-	}
+  /* The session's row was changed elsewhere in the page. */
+  take(session) {
+    if (this.session?.id !== session.id) return;
+    this.session = session;
+    this.render();
+  }
 
-	render() {
-		const focused = document.activeElement?.closest?.("#board [data-focus]")?.dataset.focus;
-		$("board").hidden = !this.session;
-		$("board-empty").hidden = Boolean(this.session);
-		if (!this.session) return;
-		this.renderBudget();
-		this.list("rooms", (row) => this.room(row), "No rooms yet.");
-		this.list("tasks", (row) => this.task(row), "No tasks yet.");
-		this.list("products", (row) => this.product(row), "No products yet.");
-		const open = this.rows.tasks.filter((row) => row.status !== "done" && row.status !== "cancelled").length;
-		$("rooms-count").textContent = this.rows.rooms.length || "";
-		$("tasks-count").textContent = this.rows.tasks.length ? `${open} open` : "";
-		$("products-count").textContent = this.rows.products.length || "";
-		if (focused) $("board").querySelector(`[data-focus="${focused}"]`)?.focus();
-		this.tellNews();
-	}
+  render() {
+    const focused = document.activeElement?.closest?.("#board [data-focus]")?.dataset.focus;
+    $("board").hidden = !this.session;
+    $("board-empty").hidden = Boolean(this.session);
+    if (!this.session) return;
+    this.renderBudget();
+    this.list("rooms", (row) => this.room(row), "No rooms yet.");
+    this.list("tasks", (row) => this.task(row), "No tasks yet.");
+    this.list("products", (row) => this.product(row), "No products yet.");
+    const open = this.rows.tasks.filter((row) => row.status !== "done" && row.status !== "cancelled").length;
+    $("rooms-count").textContent = this.rows.rooms.length || "";
+    $("tasks-count").textContent = this.rows.tasks.length ? `${open} open` : "";
+    $("products-count").textContent = this.rows.products.length || "";
+    if (focused) $("board").querySelector(`[data-focus="${focused}"]`)?.focus();
+    this.tellNews();
+  }
 
-	list(name, item, none) {
-		$(name).replaceChildren(...this.rows[name].map((row) => {
-			const element = item(row);
-			element.dataset.id = row.id;
-			if (this.seen && !this.seen.has(row.id)) element.dataset.fresh = "true";
-			return element;
-		}));
-		if (this.rows[name].length === 0) $(name).append(h("li", { class: "none", text: none }));
-	}
+  list(name, item, none) {
+    $(name).replaceChildren(
+      ...this.rows[name].map((row) => {
+        const element = item(row);
+        element.dataset.id = row.id;
+        if (this.seen && !this.seen.has(row.id)) element.dataset.fresh = "true";
+        return element;
+      }),
+    );
+    if (this.rows[name].length === 0) $(name).append(h("li", { class: "none", text: none }));
+  }
 
-	tellNews() {
-		if (!this.seen) return;
-		const fresh = LISTS.map((name) => [name, this.rows[name].filter((row) => !this.seen.has(row.id))]).filter(([, rows]) => rows.length > 0);
-		if (fresh.length === 0) return;
-		$("board-status").textContent = fresh.map(([name, rows]) => `${rows.length} new in ${name}`).join(", ");
-		for (const [, rows] of fresh) for (const row of rows) this.seen.add(row.id);
-		this.onNews();
-	}
+  tellNews() {
+    if (!this.seen) return;
+    const fresh = LISTS.map((name) => [name, this.rows[name].filter((row) => !this.seen.has(row.id))]).filter(
+      ([, rows]) => rows.length > 0,
+    );
+    if (fresh.length === 0) return;
+    $("board-status").textContent = fresh.map(([name, rows]) => `${rows.length} new in ${name}`).join(", ");
+    for (const [, rows] of fresh) for (const row of rows) this.seen.add(row.id);
+    this.onNews();
+  }
 
-	renderBudget() {
-		const { totalBudget, currency } = this.session;
-		const total = totalBudget === null || totalBudget === undefined ? null : parseCents(totalBudget);
-		const sums = { accepted: 0n, proposed: 0n };
-		let others = 0;
-		for (const row of this.rows.products) {
-			const cents = parseCents(row.price);
-			if (cents === null || !(row.status in sums)) continue;
-			if (row.currency && row.currency !== currency) others++;
-			else sums[row.status] += timesQuantity(cents, row.quantity);
-		}
-		const sum = sums.accepted + sums.proposed;
-		const lines = [h("p", { class: "budget-total" }, total === null ? h("span", { class: "quiet", text: "Not set yet" }) : formatMoney(total, currency))];
-		if (sum > 0n) {
-			if (total !== null && total > 0n) {
-				const permille = Number((sum * 1000n) / total);
-				lines.push(h("progress", { max: "1000", value: Math.min(1000, permille), "aria-label": "Share of the budget that products take",
-					class: sum > total ? "over" : "" }));
-			}
-			lines.push(h("p", { class: "budget-line" }, h("span", { text: "Products" }), h("span", { text: formatMoney(sum, currency) })));
-			if (sums.accepted > 0n) lines.push(h("p", { class: "budget-line" }, h("span", { text: "of these chosen" }), h("span", { text: formatMoney(sums.accepted, currency) })));
-			if (total !== null) {
-				const left = total - sum;
-				lines.push(h("p", { class: `budget-line ${left < 0n ? "budget-over" : ""}` }, h("span", { text: left < 0n ? "Over the budget by" : "Left" }),
-					h("span", { text: formatMoney(left < 0n ? -left : left, currency) })));
-			}
-		}
-		if (others > 0) lines.push(h("p", { class: "quiet", text: `${others} in another currency not counted` }));
-		$("budget").replaceChildren(...lines);
-		$("budget-edit").setAttribute("aria-label", "Change the budget");
-	}
+  renderBudget() {
+    const { totalBudget, currency } = this.session;
+    const total = totalBudget === null || totalBudget === undefined ? null : parseCents(totalBudget);
+    const sums = { accepted: 0n, proposed: 0n };
+    let others = 0;
+    for (const row of this.rows.products) {
+      const cents = parseCents(row.price);
+      if (cents === null || !(row.status in sums)) continue;
+      if (row.currency && row.currency !== currency) others++;
+      else sums[row.status] += timesQuantity(cents, row.quantity);
+    }
+    const sum = sums.accepted + sums.proposed;
+    const lines = [
+      h(
+        "p",
+        { class: "budget-total" },
+        total === null ? h("span", { class: "quiet", text: "Not set yet" }) : formatMoney(total, currency),
+      ),
+    ];
+    if (sum > 0n) {
+      if (total !== null && total > 0n) {
+        const permille = Number((sum * 1000n) / total);
+        lines.push(
+          h("progress", {
+            max: "1000",
+            value: Math.min(1000, permille),
+            "aria-label": "Share of the budget that products take",
+            class: sum > total ? "over" : "",
+          }),
+        );
+      }
+      lines.push(
+        h(
+          "p",
+          { class: "budget-line" },
+          h("span", { text: "Products" }),
+          h("span", { text: formatMoney(sum, currency) }),
+        ),
+      );
+      if (sums.accepted > 0n)
+        lines.push(
+          h(
+            "p",
+            { class: "budget-line" },
+            h("span", { text: "of these chosen" }),
+            h("span", { text: formatMoney(sums.accepted, currency) }),
+          ),
+        );
+      if (total !== null) {
+        const left = total - sum;
+        lines.push(
+          h(
+            "p",
+            { class: `budget-line ${left < 0n ? "budget-over" : ""}` },
+            h("span", { text: left < 0n ? "Over the budget by" : "Left" }),
+            h("span", { text: formatMoney(left < 0n ? -left : left, currency) }),
+          ),
+        );
+      }
+    }
+    if (others > 0) lines.push(h("p", { class: "quiet", text: `${others} in another currency not counted` }));
+    $("budget").replaceChildren(...lines);
+    $("budget-edit").setAttribute("aria-label", "Change the budget");
+  }
 
-	room(row) {
-		const facts = [];
-		if (row.kind && row.kind.toLowerCase() !== row.name.toLowerCase()) facts.push(row.kind.replace(/_/g, " "));
-		if (row.lengthM && row.widthM) facts.push(`${plain(row.lengthM)} × ${plain(row.widthM)} m`);
-		else if (row.areaM2) facts.push(`${plain(row.areaM2)} m²`);
-		if (row.budget) facts.push(formatMoney(row.budget, this.session.currency));
-		return h("li", { class: "row" }, icon("room"), h("div", { class: "row-main" }, h("p", { class: "row-title", text: row.name }),
-			facts.length > 0 && h("p", { class: "quiet", text: facts.join(" · ") })));
-	}
+  room(row) {
+    const facts = [];
+    if (row.kind && row.kind.toLowerCase() !== row.name.toLowerCase()) facts.push(row.kind.replace(/_/g, " "));
+    if (row.lengthM && row.widthM) facts.push(`${plain(row.lengthM)} × ${plain(row.widthM)} m`);
+    else if (row.areaM2) facts.push(`${plain(row.areaM2)} m²`);
+    if (row.budget) facts.push(formatMoney(row.budget, this.session.currency));
+    return h(
+      "li",
+      { class: "row" },
+      icon("room"),
+      h(
+        "div",
+        { class: "row-main" },
+        h("p", { class: "row-title", text: row.name }),
+        facts.length > 0 && h("p", { class: "quiet", text: facts.join(" · ") }),
+      ),
+    );
+  }
 
-	task(row) {
-		const done = row.status === "done";
-		const id = `task-${row.id}`;
-		const box = h("input", { id, type: "checkbox", checked: done, disabled: row.status === "cancelled", dataset: { focus: id },
-			on: { change: () => this.setTask(row, box.checked) } });
-		const facts = [];
-		if (row.dueAt) facts.push(`due ${new Date(row.dueAt).toLocaleDateString(undefined, { day: "numeric", month: "short" })}`);
-		if (row.status === "in_progress") facts.push("in progress");
-		if (row.status === "cancelled") facts.push("cancelled");
-		const room = row.roomId && this.rows.rooms.find((known) => known.id === row.roomId);
-		if (room) facts.push(room.name);
-		return h("li", { class: "row row-task", dataset: { done: String(done || row.status === "cancelled") } }, box,
-			h("div", { class: "row-main" }, h("label", { class: "row-title", for: id, text: row.title }), facts.length > 0 && h("p", { class: "quiet", text: facts.join(" · ") })));
-	}
+  task(row) {
+    const done = row.status === "done";
+    const id = `task-${row.id}`;
+    const box = h("input", {
+      id,
+      type: "checkbox",
+      checked: done,
+      disabled: row.status === "cancelled",
+      dataset: { focus: id },
+      on: { change: () => this.setTask(row, box.checked) },
+    });
+    const facts = [];
+    if (row.dueAt)
+      facts.push(`due ${new Date(row.dueAt).toLocaleDateString(undefined, { day: "numeric", month: "short" })}`);
+    if (row.status === "in_progress") facts.push("in progress");
+    if (row.status === "cancelled") facts.push("cancelled");
+    const room = row.roomId && this.rows.rooms.find((known) => known.id === row.roomId);
+    if (room) facts.push(room.name);
+    return h(
+      "li",
+      { class: "row row-task", dataset: { done: String(done || row.status === "cancelled") } },
+      box,
+      h(
+        "div",
+        { class: "row-main" },
+        h("label", { class: "row-title", for: id, text: row.title }),
+        facts.length > 0 && h("p", { class: "quiet", text: facts.join(" · ") }),
+      ),
+    );
+  }
 
-	async setTask(row, done) {
-		await this.change("tasks", row, { status: done ? "done" : "open" }, `/api/tasks/${row.id}`);
-		$("board-status").textContent = `${row.title}: ${done ? "done" : "open again"}`;
-	}
+  async setTask(row, done) {
+    await this.change("tasks", row, { status: done ? "done" : "open" }, `/api/tasks/${row.id}`);
+    $("board-status").textContent = `${row.title}: ${done ? "done" : "open again"}`;
+  }
 
-	/* Shows the change at once, then what the server made of it; takes it back when that failed. */
-	async change(name, row, members, path) {
-		const put = (changed) => {
-			this.rows[name] = this.rows[name].map((known) => (known.id === row.id ? changed : known));
-			this.render();
-		};
-		put({ ...row, ...members });
-		try {
-			put(await api.patch(path, members, { version: row.version }));
-			hideBanner("change");
-			this.touch(["session"]);
-		} catch (error) {
-			put(row);
-			showBanner("change", { text: explain(error) });
-			if (error.status === 412 || error.status === 404) this.touch([name]);
-		}
-	}
+  /* Shows the change at once, then what the server made of it; takes it back when that failed. */
+  async change(name, row, members, path) {
+    const put = (changed) => {
+      this.rows[name] = this.rows[name].map((known) => (known.id === row.id ? changed : known));
+      this.render();
+    };
+    put({ ...row, ...members });
+    try {
+      put(await api.patch(path, members, { version: row.version }));
+      hideBanner("change");
+      this.touch(["session"]);
+    } catch (error) {
+      put(row);
+      showBanner("change", { text: explain(error) });
+      if (error.status === 412 || error.status === 404) this.touch([name]);
+    }
+  }
 
-	product(row) {
-		const url = row.url ? safeUrl(row.url) : null;
-		const title = url
-			? h("a", { class: "row-title", href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" }, row.name, icon("link"), h("span", { class: "visually-hidden", text: " (opens in a new tab)" }))
-			: h("p", { class: "row-title", text: row.name });
-		const facts = [];
-		if (row.vendor) facts.push(row.vendor);
-		if (row.category) facts.push(row.category.replace(/_/g, " "));
-		const cents = parseCents(row.price);
-		const currency = row.currency ?? this.session.currency;
-		const several = row.quantity !== null && row.quantity !== undefined && Number(row.quantity) !== 1;
-		if (several) facts.push(cents === null ? `${plain(row.quantity)} pieces` : `${plain(row.quantity)} × ${formatMoney(cents, currency)}`);
-		const choose = (status, label, text) => h("button", { class: "button button-small", type: "button", "aria-pressed": String(row.status === status),
-			"aria-label": `${label} ${row.name}`, text, dataset: { focus: `product-${status}-${row.id}` },
-			on: { click: () => this.change("products", row, { status: row.status === status ? "proposed" : status }, `/api/products/${row.id}`) } });
-		return h("li", { class: "row row-product", dataset: { status: row.status } }, icon("product"), h("div", { class: "row-main" },
-			h("div", { class: "row-top" }, title, cents !== null && h("span", { class: "price", text: formatMoney(timesQuantity(cents, row.quantity), currency) })),
-			facts.length > 0 && h("p", { class: "quiet", text: facts.join(" · ") }),
-			row.rationale && h("p", { class: "rationale", text: row.rationale }),
-			h("div", { class: "row-buttons" }, choose("accepted", "Choose", row.status === "accepted" ? "Chosen" : "Choose"),
-				choose("rejected", "Put aside", row.status === "rejected" ? "Put aside" : "Not this"))));
-	}
+  product(row) {
+    const url = row.url ? safeUrl(row.url) : null;
+    const title = url
+      ? h(
+          "a",
+          { class: "row-title", href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" },
+          row.name,
+          icon("link"),
+          h("span", { class: "visually-hidden", text: " (opens in a new tab)" }),
+        )
+      : h("p", { class: "row-title", text: row.name });
+    const facts = [];
+    if (row.vendor) facts.push(row.vendor);
+    if (row.category) facts.push(row.category.replace(/_/g, " "));
+    const cents = parseCents(row.price);
+    const currency = row.currency ?? this.session.currency;
+    const several = row.quantity !== null && row.quantity !== undefined && Number(row.quantity) !== 1;
+    if (several)
+      facts.push(
+        cents === null ? `${plain(row.quantity)} pieces` : `${plain(row.quantity)} × ${formatMoney(cents, currency)}`,
+      );
+    const choose = (status, label, text) =>
+      h("button", {
+        class: "button button-small",
+        type: "button",
+        "aria-pressed": String(row.status === status),
+        "aria-label": `${label} ${row.name}`,
+        text,
+        dataset: { focus: `product-${status}-${row.id}` },
+        on: {
+          click: () =>
+            this.change(
+              "products",
+              row,
+              { status: row.status === status ? "proposed" : status },
+              `/api/products/${row.id}`,
+            ),
+        },
+      });
+    return h(
+      "li",
+      { class: "row row-product", dataset: { status: row.status } },
+      icon("product"),
+      h(
+        "div",
+        { class: "row-main" },
+        h(
+          "div",
+          { class: "row-top" },
+          title,
+          cents !== null &&
+            h("span", { class: "price", text: formatMoney(timesQuantity(cents, row.quantity), currency) }),
+        ),
+        facts.length > 0 && h("p", { class: "quiet", text: facts.join(" · ") }),
+        row.rationale && h("p", { class: "rationale", text: row.rationale }),
+        h(
+          "div",
+          { class: "row-buttons" },
+          choose("accepted", "Choose", row.status === "accepted" ? "Chosen" : "Choose"),
+          choose("rejected", "Put aside", row.status === "rejected" ? "Put aside" : "Not this"),
+        ),
+      ),
+    );
+  }
 }
 
 /* "4.00" to "4", "3.50" to "3.5". */
 function plain(number) {
-	return String(Number(number));
+  return String(Number(number));
 }

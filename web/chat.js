@@ -2,400 +2,392 @@
  * over reloads and lost connections. One ChatView for the page; open() points it at another session. The server's rows are the
  * truth: it keeps nothing that a reload would need. Does not touch the project pane; it tells app.js which tools have run. */
 
-import { api, explain } from "./api.js";
+import { api, explain, newId } from "./api.js";
 import { Answer } from "./answer.js";
 import { showBanner, hideBanner } from "./banners.js";
+import { Composer } from "./composer.js";
 import { streamState } from "./connection.js";
-import { $, h, icon } from "./dom.js";
+import { $, h } from "./dom.js";
 import { followTurn } from "./sse.js";
 
 const PAGE = 40;
 const NEAR_PX = 80; /* closer to the end than this, the view sticks to the end */
 
 export class ChatView {
-	/* `onTool(tool)`: a tool has run. `startSession(text)`: makes a session for a first question, resolves with it. `onIdle()`: all is answered. */
-	constructor({ onTool, startSession, onIdle }) {
-		this.onTool = onTool;
-		this.startSession = startSession;
-		this.onIdle = onIdle;
-		this.session = null;
-		this.controller = new AbortController();
-		this.ended = new Set(); /* ids of turns followed to their end: never a reason to look again */
-		this.forget();
-		this.wire();
-	}
+  /* `onTool(tool)`: a tool has run. `startSession(text)`: makes a session for a first question, resolves with it. `onIdle()`: all is answered. */
+  constructor({ onTool, startSession, onIdle }) {
+    this.onTool = onTool;
+    this.startSession = startSession;
+    this.onIdle = onIdle;
+    this.session = null;
+    this.controller = new AbortController();
+    this.ended = new Set(); /* ids of turns followed to their end: never a reason to look again */
+    this.composer = new Composer({ onAsk: (text) => this.ask(text), onStop: () => this.stop() });
+    this.forget();
+    this.wire();
+  }
 
-	forget() {
-		this.conversation = null;
-		this.starting = null;   /* the session being made for a first question */
-		this.sending = 0;       /* questions on their way to the server */
-		this.waiting = [];      /* questions that wait for their turn: {turnId, element}, in order */
-		this.current = null;    /* the answer being followed: {turnId, answer} */
-		this.questions = new Map(); /* turn id to the element of its question */
-		this.cursor = null;
-		this.stuck = true;
-		streamState("idle");
-	}
+  forget() {
+    this.conversation = null;
+    this.starting = null; /* the session being made for a first question */
+    this.sending = 0; /* questions on their way to the server */
+    this.waiting = []; /* questions that wait for their turn: {turnId, element}, in order */
+    this.current = null; /* the answer being followed: {turnId, answer} */
+    this.questions = new Map(); /* turn id to the element of its question */
+    this.cursor = null;
+    this.stuck = true;
+    streamState("idle");
+  }
 
-	wire() {
-		$("composer").addEventListener("submit", (event) => {
-			event.preventDefault();
-			this.ask($("composer-text").value);
-		});
-		$("composer-text").addEventListener("keydown", (event) => {
-			if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-				event.preventDefault();
-				this.ask($("composer-text").value);
-			}
-		});
-		$("composer-text").addEventListener("input", () => this.sizeComposer());
-		$("stop").addEventListener("click", () => this.stop());
-		$("chat-earlier").addEventListener("click", () => this.loadEarlier());
-		$("chat-latest").addEventListener("click", () => this.toEnd(true));
-		$("chat-scroll").addEventListener("scroll", () => {
-			const area = $("chat-scroll");
-			this.stuck = area.scrollHeight - area.scrollTop - area.clientHeight < NEAR_PX;
-			if (this.stuck) $("chat-latest").hidden = true;
-		});
-		new ResizeObserver(() => this.stuck && this.toEnd()).observe($("chat-scroll"));
-	}
+  wire() {
+    $("chat-earlier").addEventListener("click", () => this.loadEarlier());
+    $("chat-latest").addEventListener("click", () => this.toEnd(true));
+    $("chat-scroll").addEventListener("scroll", () => {
+      const area = $("chat-scroll");
+      this.stuck = area.scrollHeight - area.scrollTop - area.clientHeight < NEAR_PX;
+      if (this.stuck) $("chat-latest").hidden = true;
+    });
+    new ResizeObserver(() => this.stuck && this.toEnd()).observe($("chat-scroll"));
+  }
 
-	/* null shows the start page. */
-	open(session) {
-		this.opening = this.show(session);
-		return this.opening;
-	}
+  /* null shows the start page. */
+  open(session) {
+    this.opening = this.show(session);
+    return this.opening;
+  }
 
-	async show(session) {
-		this.controller.abort();
-		this.controller = new AbortController();
-		const { signal } = this.controller;
-		this.session = session;
-		this.forget();
-		$("messages").replaceChildren();
-		$("chat-earlier").hidden = true;
-		$("chat-latest").hidden = true;
-		hideBanner("chat");
-		hideBanner("stream");
-		this.showState();
-		$("welcome").hidden = session !== null;
-		if (!session) return;
-		$("messages").setAttribute("aria-busy", "true");
-		try {
-			this.conversation = await api.get(`/api/conversations/${session.conversationId}`, { signal });
-			const page = await api.get(`/api/conversations/${session.conversationId}/messages?limit=${PAGE}`, { signal });
-			if (signal.aborted) return;
-			this.cursor = page.nextCursor;
-			$("chat-earlier").hidden = !this.cursor;
-			const messages = page.data.reverse();
-			this.placeAll(messages);
-			$("welcome").hidden = messages.length > 0;
-			this.toEnd();
-			await this.resume(messages, signal);
-		} catch (error) {
-			if (signal.aborted) return;
-			showBanner("chat", { text: explain(error), action: { label: "Try again", run: () => this.open(session) } });
-		} finally {
-			if (!signal.aborted) $("messages").removeAttribute("aria-busy");
-		}
-	}
+  async show(session) {
+    this.controller.abort();
+    this.controller = new AbortController();
+    const { signal } = this.controller;
+    this.session = session;
+    this.forget();
+    $("messages").replaceChildren();
+    $("chat-earlier").hidden = true;
+    $("chat-latest").hidden = true;
+    hideBanner("chat");
+    hideBanner("stream");
+    this.showState();
+    $("welcome").hidden = session !== null;
+    if (!session) return;
+    $("messages").setAttribute("aria-busy", "true");
+    try {
+      this.conversation = await api.get(`/api/conversations/${session.conversationId}`, { signal });
+      const page = await api.get(`/api/conversations/${session.conversationId}/messages?limit=${PAGE}`, { signal });
+      if (signal.aborted) return;
+      this.cursor = page.nextCursor;
+      $("chat-earlier").hidden = !this.cursor;
+      const messages = page.data.reverse();
+      this.placeAll(messages);
+      $("welcome").hidden = messages.length > 0;
+      this.toEnd();
+      await this.resume(messages, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      showBanner("chat", { text: explain(error), action: { label: "Try again", run: () => this.open(session) } });
+    } finally {
+      if (!signal.aborted) $("messages").removeAttribute("aria-busy");
+    }
+  }
 
-	/* After time away, or when all is answered: another device may have asked. Whatever is not shown yet is. */
-	async catchUp() {
-		if (!this.session || this.current) return;
-		const { signal } = this.controller;
-		const path = `/api/conversations/${this.session.conversationId}`;
-		try {
-			const [conversation, page] = await Promise.all([api.get(path, { signal }), api.get(`${path}/messages?limit=6`, { signal })]);
-			const shown = new Set([...$("messages").children].map((element) => element.dataset.messageId));
-			const missing = page.data.some((message) => !shown.has(message.id) && !this.ended.has(message.turnId));
-			const active = conversation.activeTurnId && !this.ended.has(conversation.activeTurnId);
-			if ((missing || active) && !this.current && this.sending === 0 && !signal.aborted) await this.open(this.session);
-		} catch {
-			/* The connection indicator says it; the next return tries again. */
-		}
-	}
+  /* After time away, or when all is answered: another device may have asked. Whatever is not shown yet is. */
+  async catchUp() {
+    if (!this.session || this.current) return;
+    const { signal } = this.controller;
+    const path = `/api/conversations/${this.session.conversationId}`;
+    try {
+      const [conversation, page] = await Promise.all([
+        api.get(path, { signal }),
+        api.get(`${path}/messages?limit=6`, { signal }),
+      ]);
+      const shown = new Set([...$("messages").children].map((element) => element.dataset.messageId));
+      const missing = page.data.some((message) => !shown.has(message.id) && !this.ended.has(message.turnId));
+      const active = conversation.activeTurnId && !this.ended.has(conversation.activeTurnId);
+      if ((missing || active) && !this.current && this.sending === 0 && !signal.aborted) await this.open(this.session);
+    } catch {
+      /* The connection indicator says it; the next return tries again. */
+    }
+  }
 
-	placeAll(messages) {
-		for (const message of messages) {
-			if (message.role === "user") $("messages").append(this.questionElement(message));
-			else if (message.role === "assistant" && !this.isLive(message)) $("messages").append(this.storedAnswer(message));
-		}
-	}
+  placeAll(messages) {
+    for (const message of messages) {
+      if (message.role === "user") $("messages").append(this.questionElement(message));
+      else if (message.role === "assistant" && !this.isLive(message)) $("messages").append(this.storedAnswer(message));
+    }
+  }
 
-	isLive(message) {
-		return message.status === "streaming" || (message.turnId && message.turnId === this.conversation.activeTurnId && message.status !== "complete");
-	}
+  isLive(message) {
+    return (
+      message.status === "streaming" ||
+      (message.turnId && message.turnId === this.conversation.activeTurnId && message.status !== "complete")
+    );
+  }
 
-	storedAnswer(message) {
-		const answer = new Answer({ onRetry: () => this.askAgain(message.turnId) });
-		answer.load(message);
-		answer.element.dataset.messageId = message.id;
-		if (message.status === "failed" && message.turnId) this.explainFailure(answer, message.turnId);
-		return answer.element;
-	}
+  storedAnswer(message) {
+    const answer = new Answer({ onRetry: () => this.askAgain(message.turnId) });
+    answer.load(message);
+    answer.element.dataset.messageId = message.id;
+    if (message.status === "failed" && message.turnId) this.explainFailure(answer, message.turnId);
+    return answer.element;
+  }
 
-	async explainFailure(answer, turnId) {
-		try {
-			const turn = await api.get(`/api/turns/${turnId}`, { signal: this.controller.signal });
-			if (!turn.error) return;
-			answer.failed = turn.error.message;
-			answer.finish();
-		} catch {
-			/* The plain sentence stays. */
-		}
-	}
+  async explainFailure(answer, turnId) {
+    try {
+      const turn = await api.get(`/api/turns/${turnId}`, { signal: this.controller.signal });
+      if (!turn.error) return;
+      answer.failed = turn.error.message;
+      answer.finish();
+    } catch {
+      /* The plain sentence stays. */
+    }
+  }
 
-	questionElement({ content, turnId = null, id = null }) {
-		const element = h("li", { class: "message question", dataset: id ? { messageId: id } : {} },
-			h("h3", { class: "who", text: "You" }), h("div", { class: "bubble" }, content.split("\n").flatMap((line, i) => (i ? [h("br"), line] : [line]))));
-		element.questionText = content;
-		if (turnId) this.questions.set(turnId, element);
-		return element;
-	}
+  questionElement({ content, turnId = null, id = null }) {
+    const element = h(
+      "li",
+      { class: "message question", dataset: id ? { messageId: id } : {} },
+      h("h3", { class: "who", text: "You" }),
+      h(
+        "div",
+        { class: "bubble" },
+        content.split("\n").flatMap((line, i) => (i ? [h("br"), line] : [line])),
+      ),
+    );
+    element.questionText = content;
+    if (turnId) this.questions.set(turnId, element);
+    return element;
+  }
 
-	/* Follows the active turn of a conversation just read, then those that wait behind it. */
-	async resume(messages, signal) {
-		const active = this.conversation.activeTurnId;
-		const answered = new Set(messages.filter((m) => m.role === "assistant" && !this.isLive(m)).map((m) => m.turnId));
-		const turnIds = messages.filter((m) => m.role === "user" && m.turnId && !answered.has(m.turnId)).map((m) => m.turnId);
-		if (active && !answered.has(active) && !turnIds.includes(active)) turnIds.unshift(active);
-		/* A question without an answer waits for one, or its turn was taken back: only the turn's row knows. */
-		const turns = await Promise.all(turnIds.map((id) => (id === active ? { id, status: "running" } : api.get(`/api/turns/${id}`, { signal }))));
-		for (const turn of turns) {
-			const question = this.questions.get(turn.id) ?? null;
-			if (["queued", "running", "waiting_approval"].includes(turn.status)) this.enqueue(turn.id, question);
-			else if (turn.status === "cancelled") this.mark(question, "Not answered: it was stopped while it waited.");
-			else if (turn.error) this.mark(question, turn.error.message);
-		}
-		this.pump();
-	}
+  /* Follows the active turn of a conversation just read, then those that wait behind it. */
+  async resume(messages, signal) {
+    const active = this.conversation.activeTurnId;
+    const answered = new Set(messages.filter((m) => m.role === "assistant" && !this.isLive(m)).map((m) => m.turnId));
+    const turnIds = messages
+      .filter((m) => m.role === "user" && m.turnId && !answered.has(m.turnId))
+      .map((m) => m.turnId);
+    if (active && !answered.has(active) && !turnIds.includes(active)) turnIds.unshift(active);
+    /* A question without an answer waits for one, or its turn was taken back: only the turn's row knows. */
+    const turns = await Promise.all(
+      turnIds.map((id) => (id === active ? { id, status: "running" } : api.get(`/api/turns/${id}`, { signal }))),
+    );
+    for (const turn of turns) {
+      const question = this.questions.get(turn.id) ?? null;
+      if (["queued", "running", "waiting_approval"].includes(turn.status)) this.enqueue(turn.id, question);
+      else if (turn.status === "cancelled") this.mark(question, "Not answered: it was stopped while it waited.");
+      else if (turn.error) this.mark(question, turn.error.message);
+    }
+    this.pump();
+  }
 
-	enqueue(turnId, element) {
-		this.waiting.push({ turnId, element });
-		this.showQueue();
-	}
+  enqueue(turnId, element) {
+    this.waiting.push({ turnId, element });
+    this.showQueue();
+  }
 
-	showQueue() {
-		this.waiting.forEach(({ turnId, element }, i) => {
-			if (!element || (i === 0 && !this.current)) return;
-			if (element.queuedFor === turnId) return;
-			element.queuedFor = turnId;
-			this.mark(element, "Waiting for the answer before", h("button", { class: "link", type: "button", text: "Remove", on: { click: () => this.dequeue(turnId) } }));
-		});
-	}
+  showQueue() {
+    this.waiting.forEach(({ turnId, element }, i) => {
+      if (!element || (i === 0 && !this.current)) return;
+      if (element.queuedFor === turnId) return;
+      element.queuedFor = turnId;
+      this.mark(
+        element,
+        "Waiting for the answer before",
+        h("button", { class: "link", type: "button", text: "Remove", on: { click: () => this.dequeue(turnId) } }),
+      );
+    });
+  }
 
-	mark(element, text, ...more) {
-		if (!element) return;
-		element.querySelector(".mark")?.remove();
-		if (text) element.append(h("p", { class: "mark" }, h("span", { text }), ...more));
-	}
+  mark(element, text, ...more) {
+    if (!element) return;
+    element.querySelector(".mark")?.remove();
+    if (text) element.append(h("p", { class: "mark" }, h("span", { text }), ...more));
+  }
 
-	/* Takes a waiting question back. */
-	async dequeue(turnId) {
-		const entry = this.waiting.find((waiting) => waiting.turnId === turnId);
-		try {
-			const turn = await api.post(`/api/turns/${turnId}/cancel`);
-			if (turn.status !== "cancelled" || !entry) return;
-			this.waiting = this.waiting.filter((waiting) => waiting !== entry);
-			this.mark(entry.element, "Removed before it was answered.");
-			$("composer-text").focus();
-		} catch (error) {
-			showBanner("chat", { text: explain(error) });
-		}
-	}
+  /* Takes a waiting question back. */
+  async dequeue(turnId) {
+    const entry = this.waiting.find((waiting) => waiting.turnId === turnId);
+    try {
+      const turn = await api.post(`/api/turns/${turnId}/cancel`);
+      if (turn.status !== "cancelled" || !entry) return;
+      this.waiting = this.waiting.filter((waiting) => waiting !== entry);
+      this.mark(entry.element, "Removed before it was answered.");
+      this.composer.focus();
+    } catch (error) {
+      showBanner("chat", { text: explain(error) });
+    }
+  }
 
-	/* One answer after the other. */
-	async pump() {
-		if (this.current || this.waiting.length === 0) {
-			this.showState();
-			return;
-		}
-		const { signal } = this.controller;
-		const { turnId, element } = this.waiting.shift();
-		this.mark(element, null);
-		const answer = new Answer({ onTool: this.onTool, onRetry: () => this.askAgain(turnId) });
-		this.current = { turnId, answer };
-		answer.onRender = () => this.grown();
-		answer.render();
-		if (element?.isConnected) element.after(answer.element);
-		else $("messages").append(answer.element);
-		this.showState();
-		this.grown();
-		try {
-			await followTurn(turnId, { signal, on: {
-				part: (part, n) => answer.apply(part, n),
-				rewind: (to) => answer.rewind(to),
-				state: streamState,
-			} });
-			await this.settle(turnId, answer, signal);
-		} catch (error) {
-			if (signal.aborted) return;
-			answer.failed = explain(error);
-		}
-		if (signal.aborted) return;
-		this.ended.add(turnId);
-		answer.finish();
-		streamState("idle");
-		this.announce(answer);
-		this.grown();
-		this.current = null;
-		this.showState();
-		if (this.waiting.length > 0) this.pump();
-		else {
-			this.onIdle();
-			await this.catchUp();
-		}
-	}
+  /* One answer after the other. */
+  async pump() {
+    if (this.current || this.waiting.length === 0) {
+      this.showState();
+      return;
+    }
+    const { signal } = this.controller;
+    const { turnId, element } = this.waiting.shift();
+    this.mark(element, null);
+    const answer = new Answer({ onTool: this.onTool, onRetry: () => this.askAgain(turnId) });
+    this.current = { turnId, answer };
+    answer.onRender = () => this.grown();
+    answer.render();
+    if (element?.isConnected) element.after(answer.element);
+    else $("messages").append(answer.element);
+    this.showState();
+    this.grown();
+    try {
+      await followTurn(turnId, {
+        signal,
+        on: {
+          part: (part, n) => answer.apply(part, n),
+          rewind: (to) => answer.rewind(to),
+          state: streamState,
+        },
+      });
+      await this.settle(turnId, answer, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      answer.failed = explain(error);
+    }
+    if (signal.aborted) return;
+    this.ended.add(turnId);
+    answer.finish();
+    streamState("idle");
+    this.announce(answer);
+    this.grown();
+    this.current = null;
+    this.showState();
+    if (this.waiting.length > 0) this.pump();
+    else {
+      this.onIdle();
+      await this.catchUp();
+    }
+  }
 
-	/* The stream's end tells how it went; where it did not (204 after a reload at the very end), the turn's row does. */
-	async settle(turnId, answer, signal) {
-		if (answer.finishReason || answer.aborted || answer.failed) return;
-		const turn = await api.get(`/api/turns/${turnId}`, { signal });
-		if (turn.status === "cancelled") answer.aborted = true;
-		if (turn.error) answer.failed = turn.error.message;
-		answer.finishReason = turn.finishReason;
-	}
+  /* The stream's end tells how it went; where it did not (204 after a reload at the very end), the turn's row does. */
+  async settle(turnId, answer, signal) {
+    if (answer.finishReason || answer.aborted || answer.failed) return;
+    const turn = await api.get(`/api/turns/${turnId}`, { signal });
+    if (turn.status === "cancelled") answer.aborted = true;
+    if (turn.error) answer.failed = turn.error.message;
+    answer.finishReason = turn.finishReason;
+  }
 
-	async stop() {
-		if (!this.current) return;
-		const { turnId } = this.current;
-		$("stop").setAttribute("aria-disabled", "true"); /* not `disabled`: that would drop the focus */
-		try {
-			await api.post(`/api/turns/${turnId}/cancel`);
-		} catch (error) {
-			showBanner("chat", { text: explain(error), action: { label: "Try again", run: () => this.stop() } });
-		} finally {
-			$("stop").removeAttribute("aria-disabled");
-		}
-	}
+  async stop() {
+    if (!this.current) return;
+    const { turnId } = this.current;
+    try {
+      await api.post(`/api/turns/${turnId}/cancel`);
+    } catch (error) {
+      showBanner("chat", { text: explain(error), action: { label: "Try again", run: () => this.stop() } });
+    }
+  }
 
-	async ask(typed) {
-		const content = typed.trim();
-		if (content === "") return;
-		$("composer-text").value = "";
-		this.sizeComposer();
-		await this.opening; /* the question comes after what was said before */
-		hideBanner("chat");
-		$("welcome").hidden = true;
-		const element = this.questionElement({ content });
-		$("messages").append(element);
-		this.toEnd(true);
-		await this.send(element, crypto.randomUUID());
-	}
+  async ask(content) {
+    await this.opening; /* the question comes after what was said before */
+    hideBanner("chat");
+    $("welcome").hidden = true;
+    const element = this.questionElement({ content });
+    $("messages").append(element);
+    this.toEnd(true);
+    await this.send(element, newId());
+  }
 
-	askAgain(turnId) {
-		const question = this.questions.get(turnId);
-		if (question) this.ask(question.questionText);
-		else $("composer-text").focus();
-	}
+  askAgain(turnId) {
+    const question = this.questions.get(turnId);
+    if (question) this.ask(question.questionText);
+    else this.composer.focus();
+  }
 
-	/* The same clientMessageId on every try: however often it arrives, it is one question. Going elsewhere does not take it back. */
-	async send(element, clientMessageId) {
-		this.mark(element, "Sending");
-		delete element.dataset.unsent;
-		this.sending++;
-		const { signal } = this.controller;
-		try {
-			const session = this.session ?? await (this.starting ??= this.startSession(element.questionText));
-			if (!signal.aborted) this.session = session;
-			const body = { content: element.questionText, clientMessageId };
-			const { message, turn } = await api.post(`/api/conversations/${session.conversationId}/messages`, body);
-			if (signal.aborted) return;
-			element.dataset.messageId = message.id;
-			this.questions.set(turn.id, element);
-			this.mark(element, null);
-			this.enqueue(turn.id, element);
-			this.pump();
-		} catch (error) {
-			if (signal.aborted) return;
-			this.starting = null;
-			this.mark(element, `Not sent. ${explain(error)}`,
-				h("button", { class: "link", type: "button", text: "Send again", on: { click: () => this.send(element, clientMessageId) } }),
-				h("button", { class: "link", type: "button", text: "Edit", on: { click: () => this.takeBack(element) } }));
-			element.dataset.unsent = "true";
-		} finally {
-			if (!signal.aborted) {
-				this.sending--;
-				this.showState();
-			}
-		}
-	}
+  /* The same clientMessageId on every try: however often it arrives, it is one question. Going elsewhere does not take it back. */
+  async send(element, clientMessageId) {
+    this.mark(element, "Sending");
+    delete element.dataset.unsent;
+    this.sending++;
+    const { signal } = this.controller;
+    try {
+      const session = this.session ?? (await (this.starting ??= this.startSession(element.questionText)));
+      if (!signal.aborted) this.session = session;
+      const body = { content: element.questionText, clientMessageId };
+      const { message, turn } = await api.post(`/api/conversations/${session.conversationId}/messages`, body);
+      if (signal.aborted) return;
+      element.dataset.messageId = message.id;
+      this.questions.set(turn.id, element);
+      this.mark(element, null);
+      this.enqueue(turn.id, element);
+      this.pump();
+    } catch (error) {
+      if (signal.aborted) return;
+      this.starting = null;
+      this.mark(
+        element,
+        `Not sent. ${explain(error)}`,
+        h("button", {
+          class: "link",
+          type: "button",
+          text: "Send again",
+          on: { click: () => this.send(element, clientMessageId) },
+        }),
+        h("button", { class: "link", type: "button", text: "Edit", on: { click: () => this.takeBack(element) } }),
+      );
+      element.dataset.unsent = "true";
+    } finally {
+      if (!signal.aborted) {
+        this.sending--;
+        this.showState();
+      }
+    }
+  }
 
-	takeBack(element) {
-		$("composer-text").value = element.questionText;
-		element.remove();
-		this.sizeComposer();
-		$("composer-text").focus();
-	}
+  takeBack(element) {
+    this.composer.put(element.questionText);
+    element.remove();
+    this.composer.focus();
+  }
 
-	async loadEarlier() {
-		const { signal } = this.controller;
-		const area = $("chat-scroll");
-		try {
-			const path = `/api/conversations/${this.session.conversationId}/messages?limit=${PAGE}&cursor=${encodeURIComponent(this.cursor)}`;
-			const page = await api.get(path, { signal });
-			this.cursor = page.nextCursor;
-			$("chat-earlier").hidden = !this.cursor;
-			const below = area.scrollHeight - area.scrollTop;
-			const elements = page.data.reverse().filter((m) => m.role === "user" || m.role === "assistant")
-				.map((m) => (m.role === "user" ? this.questionElement(m) : this.storedAnswer(m)));
-			$("messages").prepend(...elements);
-			area.scrollTop = area.scrollHeight - below;
-			elements[0]?.setAttribute("tabindex", "-1");
-			elements[0]?.focus({ preventScroll: true });
-		} catch (error) {
-			if (!signal.aborted) showBanner("chat", { text: explain(error) });
-		}
-	}
+  async loadEarlier() {
+    const { signal } = this.controller;
+    const area = $("chat-scroll");
+    try {
+      const path = `/api/conversations/${this.session.conversationId}/messages?limit=${PAGE}&cursor=${encodeURIComponent(this.cursor)}`;
+      const page = await api.get(path, { signal });
+      this.cursor = page.nextCursor;
+      $("chat-earlier").hidden = !this.cursor;
+      const below = area.scrollHeight - area.scrollTop;
+      const elements = page.data
+        .reverse()
+        .filter((m) => m.role === "user" || m.role === "assistant")
+        .map((m) => (m.role === "user" ? this.questionElement(m) : this.storedAnswer(m)));
+      $("messages").prepend(...elements);
+      area.scrollTop = area.scrollHeight - below;
+      elements[0]?.setAttribute("tabindex", "-1");
+      elements[0]?.focus({ preventScroll: true });
+    } catch (error) {
+      if (!signal.aborted) showBanner("chat", { text: explain(error) });
+    }
+  }
 
-	/* Screen readers hear each finished answer once and whole, not every token of it. */
-	announce(answer) {
-		const text = answer.text();
-		const end = answer.failed ? `The answer failed: ${answer.failed}` : answer.aborted ? "The answer was stopped." : "";
-		const entry = h("p", { text: `Assistant: ${text} ${end}`.trim() });
-		$("announcer").append(entry);
-		while ($("announcer").children.length > 3) $("announcer").firstElementChild.remove();
-	}
+  /* Screen readers hear each finished answer once and whole, not every token of it. */
+  announce(answer) {
+    const text = answer.text();
+    const end = answer.failed ? `The answer failed: ${answer.failed}` : answer.aborted ? "The answer was stopped." : "";
+    const entry = h("p", { text: `Assistant: ${text} ${end}`.trim() });
+    $("announcer").append(entry);
+    while ($("announcer").children.length > 3) $("announcer").firstElementChild.remove();
+  }
 
-	showState() {
-		const busy = this.current !== null;
-		/* A focused button must not vanish under the person; on a phone the question box would bring up the keyboard. */
-		if (!busy && document.activeElement === $("stop")) $(matchMedia("(pointer: coarse)").matches ? "chat-scroll" : "composer-text").focus();
-		$("stop").hidden = !busy;
-		$("send-text").textContent = busy ? "Queue" : "Send";
-		$("composer").dataset.busy = String(busy);
-		$("composer-hint").textContent = busy ? "You can ask on: questions are answered one after the other." : "Enter sends, Shift + Enter starts a new line.";
-		this.sizeComposer();
-	}
+  showState() {
+    this.composer.setBusy(this.current !== null);
+  }
 
-	sizeComposer() {
-		const box = $("composer-text");
-		$("send").disabled = box.value.trim() === "";
-		box.style.height = "auto";
-		box.style.height = `${Math.min(box.scrollHeight, 220)}px`;
-	}
+  grown() {
+    if (this.stuck) this.toEnd();
+    else $("chat-latest").hidden = false;
+  }
 
-	grown() {
-		if (this.stuck) this.toEnd();
-		else $("chat-latest").hidden = false;
-	}
-
-	toEnd(force = false) {
-		if (force) this.stuck = true;
-		const area = $("chat-scroll");
-		area.scrollTop = area.scrollHeight;
-		$("chat-latest").hidden = true;
-	}
-}
-
-/* Ideas for the start page; a click puts the text into the question box. */
-export function showSuggestions(texts) {
-	$("suggestions").replaceChildren(...texts.map((text) => h("li", {}, h("button", { class: "suggestion", type: "button", on: {
-		click: () => {
-			$("composer-text").value = text;
-			$("composer-text").dispatchEvent(new Event("input"));
-			$("composer-text").focus();
-		},
-	} }, icon("room"), h("span", { text })))));
+  toEnd(force = false) {
+    if (force) this.stuck = true;
+    const area = $("chat-scroll");
+    area.scrollTop = area.scrollHeight;
+    $("chat-latest").hidden = true;
+  }
 }

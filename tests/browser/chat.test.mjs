@@ -4,245 +4,320 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { KITCHEN, LONG, SLOW_KITCHEN, server } from "../clients/support.mjs";
-import { answerText, ask, finished, letters, shot, startBrowser, startProxy, stopBrowser, stored, withPage, writing } from "./support.mjs";
+import {
+  answerText,
+  ask,
+  finished,
+  letters,
+  shot,
+  startBrowser,
+  startProxy,
+  stopBrowser,
+  stored,
+  withPage,
+  writing,
+} from "./support.mjs";
 
 before(startBrowser);
 after(stopBrowser);
 
 const OFFLINE = /net::ERR_|Failed to load resource/;
 
-test("a described kitchen is answered as a stream, and rooms, tasks and products appear beside it", () => withPage(async (page) => {
-	await page.waitForSelector(".suggestion");
-	await shot(page, "start");
-	await ask(page, SLOW_KITCHEN);
-	await writing(page);
-	const early = await answerText(page);
-	assert.ok(await page.isVisible("#stop"), "it can be stopped");
-	assert.equal(await page.textContent("#announcer"), "", "nothing is read out before the answer is finished");
-	await page.waitForSelector(".tool[data-state=done] >> text=/Added room/");
-	await page.waitForSelector("#rooms .row >> text=/kitchen/i");
-	assert.equal(await page.locator(".answer[data-state=streaming]").count(), 1, "the room is there before the answer is finished");
-	await shot(page, "working");
-	await finished(page);
-	const now = await stored(page);
-	await page.waitForFunction((n) => document.querySelectorAll("#tasks .row").length === n, now.tasks.length);
-	await page.waitForFunction((n) => document.querySelectorAll("#products .row").length === n, now.products.length);
-	await shot(page, "done");
-	const text = await answerText(page);
-	assert.ok(text.length > early.length);
-	assert.equal(now.messages.length, 2);
-	const prose = await page.locator(".answer .prose").allInnerTexts();
-	assert.equal(letters(prose.join("")), letters(now.messages[1].content), "what is shown is what is stored");
-	assert.equal(await page.locator("#announcer p").count(), 1, "read out once");
-	assert.equal(letters(await page.textContent("#announcer")), letters(`Assistant: ${now.messages[1].content}`));
-	assert.ok(now.tasks.length > 0);
-	assert.match(await page.textContent("#budget"), /15,000/);
-	assert.equal(await page.isVisible("#stop"), false);
-	assert.equal(await page.locator("#sessions li").count(), 1);
-	await page.reload();
-	await page.waitForSelector(".answer[data-state=done]");
-	assert.equal(await answerText(page), text, "a reload shows the same");
-	assert.equal(await page.locator(".message").count(), 2);
-}));
+test("a described kitchen is answered as a stream, and rooms, tasks and products appear beside it", () =>
+  withPage(async (page) => {
+    await page.waitForSelector(".suggestion");
+    await shot(page, "start");
+    await ask(page, SLOW_KITCHEN);
+    await writing(page);
+    const early = await answerText(page);
+    assert.ok(await page.isVisible("#stop"), "it can be stopped");
+    assert.equal(await page.textContent("#announcer"), "", "nothing is read out before the answer is finished");
+    await page.waitForSelector(".tool[data-state=done] >> text=/Added room/");
+    await page.waitForSelector("#rooms .row >> text=/kitchen/i");
+    assert.equal(
+      await page.locator(".answer[data-state=streaming]").count(),
+      1,
+      "the room is there before the answer is finished",
+    );
+    await shot(page, "working");
+    await finished(page);
+    const now = await stored(page);
+    await page.waitForFunction((n) => document.querySelectorAll("#tasks .row").length === n, now.tasks.length);
+    await page.waitForFunction((n) => document.querySelectorAll("#products .row").length === n, now.products.length);
+    await shot(page, "done");
+    const text = await answerText(page);
+    assert.ok(text.length > early.length);
+    assert.equal(now.messages.length, 2);
+    const prose = await page.locator(".answer .prose").allInnerTexts();
+    assert.equal(letters(prose.join("")), letters(now.messages[1].content), "what is shown is what is stored");
+    assert.equal(await page.locator("#announcer p").count(), 1, "read out once");
+    assert.equal(letters(await page.textContent("#announcer")), letters(`Assistant: ${now.messages[1].content}`));
+    assert.ok(now.tasks.length > 0);
+    assert.match(await page.textContent("#budget"), /15,000/);
+    assert.equal(await page.isVisible("#stop"), false);
+    assert.equal(await page.locator("#sessions li").count(), 1);
+    await page.reload();
+    await page.waitForSelector(".answer[data-state=done]");
+    assert.equal(await answerText(page), text, "a reload shows the same");
+    assert.equal(await page.locator(".message").count(), 2);
+  }));
 
-test("the notice about the simulator is shown exactly when it answers", () => withPage(async (page) => {
-	const { features } = await (await fetch(`${server}/health/status`)).json();
-	assert.equal(typeof features.geminiSimulator, "boolean");
-	if (features.geminiSimulator) await page.waitForSelector(".banner[data-key=simulator] >> text=/simulator/i");
-	else assert.equal(await page.locator(".banner[data-key=simulator]").count(), 0);
-}));
+test("the notice about the simulator is shown exactly when it answers", () =>
+  withPage(async (page) => {
+    const { features } = await (await fetch(`${server}/health/status`)).json();
+    assert.equal(typeof features.geminiSimulator, "boolean");
+    if (features.geminiSimulator) await page.waitForSelector(".banner[data-key=simulator] >> text=/simulator/i");
+    else assert.equal(await page.locator(".banner[data-key=simulator]").count(), 0);
+  }));
 
-test("a session is created, renamed, given a budget and deleted", () => withPage(async (page) => {
-	await page.click("#session-new");
-	await page.click("#dialog-ok");
-	assert.equal(await page.isVisible("#dialog"), true, "a title is needed");
-	await page.fill("#dialog input[name=title]", "Attic <b>study</b>");
-	await page.fill("#dialog input[name=totalBudget]", "twenty");
-	await page.click("#dialog-ok");
-	assert.match(await page.textContent("#field-totalBudget-error"), /amount/);
-	await page.fill("#dialog input[name=totalBudget]", "20,000.50");
-	await page.selectOption("#dialog select", "EUR");
-	await shot(page, "dialog");
-	await page.click("#dialog-ok");
-	await page.waitForFunction(() => document.querySelector("#chat-title").textContent === "Attic <b>study</b>");
-	assert.equal(await page.locator("#chat-title b").count(), 0, "a title is text");
-	await page.waitForFunction(() => document.activeElement.id === "composer-text");
-	const made = (await stored(page)).session;
-	assert.equal(made.totalBudget, "20000.50");
-	assert.equal(made.currency, "EUR");
-	await page.hover("#sessions li");
-	await page.click("#sessions button[aria-label^=Rename]");
-	await page.fill("#dialog input[name=title]", "Attic study");
-	await page.press("#dialog input[name=title]", "Enter");
-	await page.waitForFunction(() => document.querySelector("#chat-title").textContent === "Attic study");
-	assert.match(await page.title(), /^Attic study/);
-	await page.click("#budget-edit");
-	await page.fill("#dialog input[name=totalBudget]", "18000");
-	await page.click("#dialog-ok");
-	await page.waitForFunction(() => /18,000/.test(document.querySelector("#budget").textContent));
-	assert.equal((await stored(page)).session.totalBudget, "18000.00");
-	await page.hover("#sessions li");
-	await page.click("#sessions button[aria-label^=Delete]");
-	await page.click("#dialog-cancel");
-	assert.equal(await page.locator("#sessions li").count(), 1, "cancelled");
-	await page.hover("#sessions li");
-	await page.click("#sessions button[aria-label^=Delete]");
-	await page.click("#dialog-ok");
-	await page.waitForFunction(() => document.querySelectorAll("#sessions li").length === 0 && document.querySelector("#chat-title").textContent === "Renovation planner");
-	await page.waitForSelector("#welcome:not([hidden])");
-	await page.waitForFunction(() => location.hash === "#/");
-}));
+test("a session is created, renamed, given a budget and deleted", () =>
+  withPage(async (page) => {
+    await page.click("#session-new");
+    await page.click("#dialog-ok");
+    assert.equal(await page.isVisible("#dialog"), true, "a title is needed");
+    await page.fill("#dialog input[name=title]", "Attic <b>study</b>");
+    await page.fill("#dialog input[name=totalBudget]", "twenty");
+    await page.click("#dialog-ok");
+    assert.match(await page.textContent("#field-totalBudget-error"), /amount/);
+    await page.fill("#dialog input[name=totalBudget]", "20,000.50");
+    await page.selectOption("#dialog select", "EUR");
+    await shot(page, "dialog");
+    await page.click("#dialog-ok");
+    await page.waitForFunction(() => document.querySelector("#chat-title").textContent === "Attic <b>study</b>");
+    assert.equal(await page.locator("#chat-title b").count(), 0, "a title is text");
+    await page.waitForFunction(() => document.activeElement.id === "composer-text");
+    const made = (await stored(page)).session;
+    assert.equal(made.totalBudget, "20000.50");
+    assert.equal(made.currency, "EUR");
+    await page.hover("#sessions li");
+    await page.click("#sessions button[aria-label^=Rename]");
+    await page.fill("#dialog input[name=title]", "Attic study");
+    await page.press("#dialog input[name=title]", "Enter");
+    await page.waitForFunction(() => document.querySelector("#chat-title").textContent === "Attic study");
+    assert.match(await page.title(), /^Attic study/);
+    await page.click("#budget-edit");
+    await page.fill("#dialog input[name=totalBudget]", "18000");
+    await page.click("#dialog-ok");
+    await page.waitForFunction(() => /18,000/.test(document.querySelector("#budget").textContent));
+    assert.equal((await stored(page)).session.totalBudget, "18000.00");
+    await page.hover("#sessions li");
+    await page.click("#sessions button[aria-label^=Delete]");
+    await page.click("#dialog-cancel");
+    assert.equal(await page.locator("#sessions li").count(), 1, "cancelled");
+    await page.hover("#sessions li");
+    await page.click("#sessions button[aria-label^=Delete]");
+    await page.click("#dialog-ok");
+    await page.waitForFunction(
+      () =>
+        document.querySelectorAll("#sessions li").length === 0 &&
+        document.querySelector("#chat-title").textContent === "Renovation planner",
+    );
+    await page.waitForSelector("#welcome:not([hidden])");
+    await page.waitForFunction(() => location.hash === "#/");
+  }));
 
-test("stop keeps what was written and the conversation goes on", () => withPage(async (page) => {
-	await ask(page, LONG);
-	await writing(page);
-	await page.click("#stop");
-	await page.waitForSelector(".answer[data-state=stopped] >> text=Stopped here");
-	await page.waitForFunction(() => document.activeElement.id === "composer-text");
-	await shot(page, "stopped");
-	const { messages } = await stored(page);
-	assert.equal(messages[1].status, "partial");
-	assert.equal(letters((await page.locator(".answer .prose").allInnerTexts()).join("")), letters(messages[1].content));
-	await ask(page, "And what does a sink cost?");
-	await finished(page, 2);
-	assert.equal(await page.locator(".answer[data-state=done]").count(), 1);
-}));
+test("stop keeps what was written and the conversation goes on", () =>
+  withPage(async (page) => {
+    await ask(page, LONG);
+    await writing(page);
+    await page.click("#stop");
+    await page.waitForSelector(".answer[data-state=stopped] >> text=Stopped here");
+    await page.waitForFunction(() => document.activeElement.id === "composer-text");
+    await shot(page, "stopped");
+    const { messages } = await stored(page);
+    assert.equal(messages[1].status, "partial");
+    assert.equal(
+      letters((await page.locator(".answer .prose").allInnerTexts()).join("")),
+      letters(messages[1].content),
+    );
+    await ask(page, "And what does a sink cost?");
+    await finished(page, 2);
+    assert.equal(await page.locator(".answer[data-state=done]").count(), 1);
+  }));
 
-test("a reload in the middle of an answer shows it from its start and goes on", () => withPage(async (page) => {
-	await ask(page, LONG);
-	await writing(page);
-	const before = await answerText(page);
-	await page.reload();
-	await writing(page);
-	await page.waitForFunction((n) => document.querySelector(".answer").innerText.length >= n, before.length);
-	assert.equal(await page.locator(".answer").count(), 1);
-	assert.ok(letters(await answerText(page)).startsWith(letters(before.trim())), "it begins as before");
-	await finished(page);
-	const { messages } = await stored(page);
-	assert.equal(letters((await page.locator(".answer .prose").allInnerTexts()).join("")), letters(messages[1].content));
-	assert.equal(await page.locator(".message").count(), 2);
-}));
+test("a reload in the middle of an answer shows it from its start and goes on", () =>
+  withPage(async (page) => {
+    await ask(page, LONG);
+    await writing(page);
+    const before = await answerText(page);
+    await page.reload();
+    await writing(page);
+    await page.waitForFunction((n) => document.querySelector(".answer").innerText.length >= n, before.length);
+    assert.equal(await page.locator(".answer").count(), 1);
+    assert.ok(letters(await answerText(page)).startsWith(letters(before.trim())), "it begins as before");
+    await finished(page);
+    const { messages } = await stored(page);
+    assert.equal(
+      letters((await page.locator(".answer .prose").allInnerTexts()).join("")),
+      letters(messages[1].content),
+    );
+    assert.equal(await page.locator(".message").count(), 2);
+  }));
 
-test("offline is said, and the answer goes on where it was when the network is back", () => withPage(async (page, context) => {
-	await ask(page, LONG);
-	await writing(page);
-	await context.setOffline(true);
-	await page.waitForSelector("#connection[data-state=offline]");
-	await page.waitForSelector(".banner[data-key=offline]");
-	await shot(page, "offline");
-	await context.setOffline(false);
-	await page.waitForSelector("#connection[data-state=live]");
-	await finished(page);
-	assert.equal(await page.locator(".banner[data-key=offline]").count(), 0);
-	const { messages } = await stored(page);
-	assert.equal(letters((await page.locator(".answer .prose").allInnerTexts()).join("")), letters(messages[1].content), "no gap, nothing twice");
-}, { expected: OFFLINE }));
+test("offline is said, and the answer goes on where it was when the network is back", () =>
+  withPage(
+    async (page, context) => {
+      await ask(page, LONG);
+      await writing(page);
+      await context.setOffline(true);
+      await page.waitForSelector("#connection[data-state=offline]");
+      await page.waitForSelector(".banner[data-key=offline]");
+      await shot(page, "offline");
+      await context.setOffline(false);
+      await page.waitForSelector("#connection[data-state=live]");
+      await finished(page);
+      assert.equal(await page.locator(".banner[data-key=offline]").count(), 0);
+      const { messages } = await stored(page);
+      assert.equal(
+        letters((await page.locator(".answer .prose").allInnerTexts()).join("")),
+        letters(messages[1].content),
+        "no gap, nothing twice",
+      );
+    },
+    { expected: OFFLINE },
+  ));
 
 test("connections cut again and again, and a server that is away for a while, cost nothing of the answer", async () => {
-	const proxy = await startProxy();
-	try {
-		await withPage(async (page) => {
-			const resumed = [];
-			page.on("request", (request) => {
-				const id = request.headers()["last-event-id"];
-				if (id) resumed.push(id);
-			});
-			await ask(page, LONG);
-			await writing(page);
-			for (let i = 0; i < 4 && (await page.locator(".answer[data-state=streaming]").count()) > 0; i++) {
-				const length = (await answerText(page)).length;
-				proxy.refuse(i === 1);
-				proxy.cut();
-				if (i === 1) {
-					await page.waitForSelector("#connection[data-state=waiting]");
-					proxy.refuse(false);
-				}
-				await page.waitForFunction((n) => document.querySelector(".answer .answer-body").innerText.length > n || !document.querySelector(".answer[data-state=streaming]"), length);
-			}
-			await finished(page);
-			await page.waitForSelector("#connection[data-state=live]");
-			assert.ok(resumed.length > 0, "it came back with Last-Event-ID");
-			const { messages } = await stored(page);
-			assert.equal(letters((await page.locator(".answer .prose").allInnerTexts()).join("")), letters(messages[1].content));
-			assert.equal(messages.length, 2);
-		}, { base: proxy.url, expected: OFFLINE });
-	} finally {
-		await proxy.close();
-	}
+  const proxy = await startProxy();
+  try {
+    await withPage(
+      async (page) => {
+        const resumed = [];
+        page.on("request", (request) => {
+          const id = request.headers()["last-event-id"];
+          if (id) resumed.push(id);
+        });
+        await ask(page, LONG);
+        await writing(page);
+        for (let i = 0; i < 4 && (await page.locator(".answer[data-state=streaming]").count()) > 0; i++) {
+          const length = (await answerText(page)).length;
+          proxy.refuse(i === 1);
+          proxy.cut();
+          if (i === 1) {
+            await page.waitForSelector("#connection[data-state=waiting]");
+            proxy.refuse(false);
+          }
+          await page.waitForFunction(
+            (n) =>
+              document.querySelector(".answer .answer-body").innerText.length > n ||
+              !document.querySelector(".answer[data-state=streaming]"),
+            length,
+          );
+        }
+        await finished(page);
+        await page.waitForSelector("#connection[data-state=live]");
+        assert.ok(resumed.length > 0, "it came back with Last-Event-ID");
+        const { messages } = await stored(page);
+        assert.equal(
+          letters((await page.locator(".answer .prose").allInnerTexts()).join("")),
+          letters(messages[1].content),
+        );
+        assert.equal(messages.length, 2);
+      },
+      { base: proxy.url, expected: OFFLINE },
+    );
+  } finally {
+    await proxy.close();
+  }
 });
 
-test("a question whose receipt was lost is sent again and asked once", () => withPage(async (page) => {
-	let lost = 0;
-	await page.route("**/api/conversations/*/messages", async (route) => {
-		if (route.request().method() !== "POST" || lost > 0) return route.continue();
-		lost++;
-		await route.fetch();
-		return route.abort();
-	});
-	await ask(page, "What does a window cost?");
-	await page.waitForSelector(".question >> text=/Not sent/");
-	await shot(page, "not-sent");
-	await page.click(".question >> text=Send again");
-	await finished(page);
-	assert.equal(lost, 1);
-	const { messages } = await stored(page);
-	assert.deepEqual(messages.map((row) => row.role), ["user", "assistant"]);
-}, { expected: OFFLINE }));
+test("a question whose receipt was lost is sent again and asked once", () =>
+  withPage(
+    async (page) => {
+      let lost = 0;
+      await page.route("**/api/conversations/*/messages", async (route) => {
+        if (route.request().method() !== "POST" || lost > 0) return route.continue();
+        lost++;
+        await route.fetch();
+        return route.abort();
+      });
+      await ask(page, "What does a window cost?");
+      await page.waitForSelector(".question >> text=/Not sent/");
+      await shot(page, "not-sent");
+      await page.click(".question >> text=Send again");
+      await finished(page);
+      assert.equal(lost, 1);
+      const { messages } = await stored(page);
+      assert.deepEqual(
+        messages.map((row) => row.role),
+        ["user", "assistant"],
+      );
+    },
+    { expected: OFFLINE },
+  ));
 
-test("questions asked meanwhile wait, can be removed, survive a reload and are answered in order", () => withPage(async (page) => {
-	await ask(page, LONG);
-	await writing(page);
-	await ask(page, "Which tiles are best?");
-	await page.waitForSelector(".question >> text=/Waiting/");
-	await ask(page, "Which paint is best?");
-	await page.waitForFunction(() => document.querySelectorAll(".question .mark").length === 2);
-	await shot(page, "queued");
-	await page.locator(".question").nth(2).locator("text=Remove").click();
-	await page.waitForSelector(".question >> text=/Removed/");
-	await page.reload();
-	await writing(page);
-	await page.waitForSelector(".question >> text=/Waiting/");
-	await finished(page, 2);
-	const order = await page.locator(".message").evaluateAll((elements) => elements.map((element) => (element.classList.contains("question") ? "question" : "answer")));
-	assert.deepEqual(order.slice(0, 4), ["question", "answer", "question", "answer"]);
-	assert.equal(await page.locator(".answer").count(), 2);
-}));
+test("questions asked meanwhile wait, can be removed, survive a reload and are answered in order", () =>
+  withPage(async (page) => {
+    await ask(page, LONG);
+    await writing(page);
+    await ask(page, "Which tiles are best?");
+    await page.waitForSelector(".question >> text=/Waiting/");
+    await ask(page, "Which paint is best?");
+    await page.waitForFunction(() => document.querySelectorAll(".question .mark").length === 2);
+    await shot(page, "queued");
+    await page.locator(".question").nth(2).locator("text=Remove").click();
+    await page.waitForSelector(".question >> text=/Removed/");
+    await page.reload();
+    await writing(page);
+    await page.waitForSelector(".question >> text=/Waiting/");
+    await finished(page, 2);
+    const order = await page
+      .locator(".message")
+      .evaluateAll((elements) =>
+        elements.map((element) => (element.classList.contains("question") ? "question" : "answer")),
+      );
+    assert.deepEqual(order.slice(0, 4), ["question", "answer", "question", "answer"]);
+    assert.equal(await page.locator(".answer").count(), 2);
+  }));
 
-test("a second tab follows the same answer", () => withPage(async (page, context) => {
-	await ask(page, LONG);
-	await writing(page);
-	const other = await context.newPage();
-	await other.goto(page.url());
-	await writing(other);
-	await Promise.all([finished(page), finished(other)]);
-	assert.equal(await answerText(other), await answerText(page));
-	await other.close();
-}));
+test("a second tab follows the same answer", () =>
+  withPage(async (page, context) => {
+    await ask(page, LONG);
+    await writing(page);
+    const other = await context.newPage();
+    await other.goto(page.url());
+    await writing(other);
+    await Promise.all([finished(page), finished(other)]);
+    assert.equal(await answerText(other), await answerText(page));
+    await other.close();
+  }));
 
-test("tasks are completed and reopened, products chosen, and a stale row is read again", () => withPage(async (page) => {
-	await ask(page, KITCHEN);
-	await finished(page);
-	await page.waitForSelector("#tasks .row");
-	const box = page.locator("#tasks input").first();
-	await box.check();
-	await page.waitForFunction(() => document.querySelector("#tasks .row").dataset.done === "true");
-	await page.waitForFunction(() => /: done$/.test(document.querySelector("#board-status").textContent));
-	assert.equal((await stored(page)).tasks.filter((task) => task.status === "done").length, 1);
-	await box.uncheck();
-	await page.waitForFunction(() => /open again$/.test(document.querySelector("#board-status").textContent));
-	assert.equal((await stored(page)).tasks.filter((task) => task.status === "done").length, 0);
-	/* Changed behind the page's back: the next change is refused, said, and the newest state shown. */
-	const { tasks, products } = await stored(page);
-	await page.evaluate((id) => fetch(`/api/tasks/${id}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ title: "Changed elsewhere" }) }), tasks[0].id);
-	await page.locator("#tasks input").first().click();
-	await page.waitForSelector(".banner[data-key=change] >> text=/changed elsewhere/i");
-	await page.waitForSelector("#tasks >> text=Changed elsewhere");
-	if (products.length > 0) {
-		await page.locator("#products .row-buttons button").first().click();
-		await page.waitForSelector("#products [data-status=accepted]");
-		await page.waitForFunction(async (id) => {
-			const rows = await (await fetch(`/api/sessions/${location.hash.split("/").at(-1)}/products`)).json();
-			return rows.data.find((row) => row.id === id).status === "accepted";
-		}, products[0].id);
-	}
-}, { expected: /412/ }));
+test("tasks are completed and reopened, products chosen, and a stale row is read again", () =>
+  withPage(
+    async (page) => {
+      await ask(page, KITCHEN);
+      await finished(page);
+      await page.waitForSelector("#tasks .row");
+      const box = page.locator("#tasks input").first();
+      await box.check();
+      await page.waitForFunction(() => document.querySelector("#tasks .row").dataset.done === "true");
+      await page.waitForFunction(() => /: done$/.test(document.querySelector("#board-status").textContent));
+      assert.equal((await stored(page)).tasks.filter((task) => task.status === "done").length, 1);
+      await box.uncheck();
+      await page.waitForFunction(() => /open again$/.test(document.querySelector("#board-status").textContent));
+      assert.equal((await stored(page)).tasks.filter((task) => task.status === "done").length, 0);
+      /* Changed behind the page's back: the next change is refused, said, and the newest state shown. */
+      const { tasks, products } = await stored(page);
+      await page.evaluate(
+        (id) =>
+          fetch(`/api/tasks/${id}`, {
+            method: "PATCH",
+            headers: { "Content-Type": "application/json" },
+            body: JSON.stringify({ title: "Changed elsewhere" }),
+          }),
+        tasks[0].id,
+      );
+      await page.locator("#tasks input").first().click();
+      await page.waitForSelector(".banner[data-key=change] >> text=/changed elsewhere/i");
+      await page.waitForSelector("#tasks >> text=Changed elsewhere");
+      if (products.length > 0) {
+        await page.locator("#products .row-buttons button").first().click();
+        await page.waitForSelector("#products [data-status=accepted]");
+        await page.waitForFunction(async (id) => {
+          const rows = await (await fetch(`/api/sessions/${location.hash.split("/").at(-1)}/products`)).json();
+          return rows.data.find((row) => row.id === id).status === "accepted";
+        }, products[0].id);
+      }
+    },
+    { expected: /412/ },
+  ));
