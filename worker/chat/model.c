@@ -59,6 +59,25 @@ static int model_kept(const struct turn *t, const struct role_config *config)
 	return -1;
 }
 
+/* Every model's breaker is open. A turn that has not tried yet waits as long as it may; one that failed itself only as long as for any other retry. */
+static void model_wait(struct turn *t, int64_t retry_in_ms)
+{
+	int64_t wait_ms = retry_in_ms < 1000 ? retry_in_ms + 20 : 1000;
+	bool has_tried = t->run.attempt > 0;
+
+	if (clock_monotonic_ms() + retry_in_ms > t->deadline_ms ||
+		(has_tried && t->run.delayed_ms + retry_in_ms > t->chat->w->options.gemini_retry_delay_max_ms)) {
+		finish_failed(t, ERROR_MODEL_UNAVAILABLE, (int)((retry_in_ms + 999) / 1000));
+		return;
+	}
+	if (has_tried)
+		t->run.delayed_ms += wait_ms;
+	if (t->state != TURN_WAITING)
+		turn_set_state(t, TURN_WAITING);
+	t->run.skipped = 0;
+	turn_later(t, wait_ms, model_start);
+}
+
 void model_start(struct turn *t)
 {
 	const struct role_config *config = provider_role(t->chat->w->provider, t->role);
@@ -75,14 +94,7 @@ void model_start(struct turn *t)
 		finish_failed(t, ERROR_MODEL_FAILED, 0);
 		return;
 	}
-	if (clock_monotonic_ms() + retry_in_ms > t->deadline_ms) {
-		finish_failed(t, ERROR_MODEL_UNAVAILABLE, (int)((retry_in_ms + 999) / 1000));
-		return;
-	}
-	if (t->state != TURN_WAITING)
-		turn_set_state(t, TURN_WAITING);
-	t->run.skipped = 0;
-	turn_later(t, retry_in_ms < 1000 ? retry_in_ms + 20 : 1000, model_start);
+	model_wait(t, retry_in_ms);
 }
 
 /* --- failures --------------------------------------------------------------------------------------------------------------- */
