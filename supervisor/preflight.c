@@ -71,9 +71,11 @@ static void judge(struct report *r, const struct buffer *lines, int status)
 	}
 }
 
-static pid_t start_checker(struct supervisor *s, int options, int report)
+/* A real start with a whole configuration may change the database (pending migrations in development); a check never does. */
+static pid_t start_checker(struct supervisor *s, int options, int report, bool is_for_start)
 {
-	struct spawn_plan plan = { .count = 0, .argv = { "renovationd-worker", "--check", NULL } };
+	struct spawn_plan plan = { .count = 0,
+		.argv = { "renovationd-worker", is_for_start ? "--check-for-start" : "--check", NULL } };
 
 	spawn_add(&plan, options, INHERIT_OPTIONS);
 	spawn_add(&plan, report, INHERIT_REPORT);
@@ -81,7 +83,7 @@ static pid_t start_checker(struct supervisor *s, int options, int report)
 }
 
 /* Adds the checker's rows. STOPPED when a stop signal came, else 0. */
-static int run_checker(struct supervisor *s, struct report *r)
+static int run_checker(struct supervisor *s, struct report *r, bool is_for_start)
 {
 	int pipe_ends[2] = { -1, -1 }, options = -1, status = 0, report_end = -1;
 	struct buffer lines;
@@ -95,7 +97,7 @@ static int run_checker(struct supervisor *s, struct report *r)
 	}
 	options = descriptor_lift(options);
 	report_end = descriptor_lift(pipe_ends[1]);
-	pid = start_checker(s, options, report_end);
+	pid = start_checker(s, options, report_end, is_for_start);
 	close(report_end);
 	if (pid < 0) {
 		checker_failed(r, EXIT_OS, strerror(errno));
@@ -119,23 +121,14 @@ out:
 	return ended == SIGNALS_STOP && pid > 0 ? STOPPED : EXIT_OK;
 }
 
-static int check_once(struct supervisor *s, struct report *r)
+/* Every check runs and is reported, also when an earlier one failed. */
+static int check_once(struct supervisor *s, struct report *r, bool is_check_only)
 {
-	static const char *const of_checker[] = { "database", "gemini" };
-
 	r->count = 0;
 	checks_configuration(s, r);
 	checks_files(s, r);
 	checks_limits(s, r);
-	if (!configuration_has_faults(s->config))
-		return run_checker(s, r);
-	for (size_t i = 0; i < COUNT_OF(of_checker); i++) {
-		struct report_row *row = report_add(r, of_checker[i]);
-
-		row->state = REPORT_SKIPPED;
-		report_detail(row, "not tried with a wrong configuration");
-	}
-	return EXIT_OK;
+	return run_checker(s, r, !is_check_only && !configuration_has_faults(s->config));
 }
 
 static void publish(const struct supervisor *s, const struct report *r, bool is_check_only)
@@ -164,7 +157,7 @@ int preflight_run(struct supervisor *s, bool is_check_only)
 {
 	int64_t end_ms = clock_monotonic_ms() + RETRY_TOTAL_MS;
 	struct report *r = must_alloc(sizeof *r);
-	int code = check_once(s, r), delay_s = 1;
+	int code = check_once(s, r, is_check_only), delay_s = 1;
 
 	while (code == EXIT_OK && !is_check_only && report_is_only_transient(r) &&
 		clock_monotonic_ms() + delay_s * 1000 <= end_ms) {
@@ -182,7 +175,7 @@ int preflight_run(struct supervisor *s, bool is_check_only)
 			break;
 		}
 		delay_s = delay_s < RETRY_DELAY_MOST_S ? delay_s * 2 : RETRY_DELAY_MOST_S;
-		code = check_once(s, r);
+		code = check_once(s, r, is_check_only);
 	}
 	if (code == EXIT_OK) {
 		publish(s, r, is_check_only);

@@ -72,7 +72,7 @@ static void check_gemini(const struct options *options, struct report *report)
 			report->rows[i].state = REPORT_WARNING;
 }
 
-int command_check(void)
+int command_check(bool may_migrate)
 {
 	struct options options;
 	struct report *report;
@@ -81,7 +81,7 @@ int command_check(void)
 	if (load_options(&options) != ERROR_NONE)
 		return EXIT_USAGE_WRONG;
 	report = must_alloc(sizeof *report);
-	db_probe(&options, report);
+	db_probe(&options, may_migrate, report);
 	check_gemini(&options, report);
 	is_written = write_report(report);
 	free(report);

@@ -2,8 +2,11 @@
 #ifndef RENOVATIOND_WORKER_COMMANDS_H
 #define RENOVATIOND_WORKER_COMMANDS_H
 
+#include <stdbool.h>
+
 /* All return exit codes (shared/inherit.h). */
-int command_check(void);                     /* options at INHERIT_OPTIONS, report to INHERIT_REPORT */
+/* Options at INHERIT_OPTIONS, report to INHERIT_REPORT; `may_migrate`: see db_probe. */
+int command_check(bool may_migrate);
 int command_migrate(int argc, char *argv[]); /* argv: up|down|status [--dry-run] [--to N]; options at INHERIT_OPTIONS */
 int command_print_routes(void);              /* a line per route on standard output */
 

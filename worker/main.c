@@ -310,14 +310,14 @@ static int serve(const struct arguments *arguments)
 
 /* ---- arguments ----------------------------------------------------------------------------------------------- */
 
-enum argument { ROLE = 256, SLOT, GENERATION, EPOCH, CHECK, MIGRATE, PRINT_ROUTES, VERSION, HELP };
+enum argument { ROLE = 256, SLOT, GENERATION, EPOCH, CHECK, CHECK_FOR_START, MIGRATE, PRINT_ROUTES, VERSION, HELP };
 
 static void print_help(FILE *out)
 {
 	(void)fputs("renovationd-worker: serves requests; started by renovationd, not by hand.\n"
 		    "\n"
 		    "usage: renovationd-worker --role web --slot S --generation G --epoch E\n"
-		    "       renovationd-worker --check\n"
+		    "       renovationd-worker --check | --check-for-start\n"
 		    "       renovationd-worker --migrate up|down|status [--dry-run] [--to VERSION]\n"
 		    "       renovationd-worker --print-routes | --version | --help\n",
 		out);
@@ -349,8 +349,9 @@ int main(int argc, char *argv[])
 	static const struct option known[] = { { "role", required_argument, NULL, ROLE },
 		{ "slot", required_argument, NULL, SLOT }, { "generation", required_argument, NULL, GENERATION },
 		{ "epoch", required_argument, NULL, EPOCH }, { "check", no_argument, NULL, CHECK },
-		{ "migrate", no_argument, NULL, MIGRATE }, { "print-routes", no_argument, NULL, PRINT_ROUTES },
-		{ "version", no_argument, NULL, VERSION }, { "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 } };
+		{ "check-for-start", no_argument, NULL, CHECK_FOR_START }, { "migrate", no_argument, NULL, MIGRATE },
+		{ "print-routes", no_argument, NULL, PRINT_ROUTES }, { "version", no_argument, NULL, VERSION },
+		{ "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 } };
 	struct arguments arguments = { .role = NULL };
 	int option;
 
@@ -372,7 +373,8 @@ int main(int argc, char *argv[])
 			if (!take_number(&arguments, option, &arguments.epoch, INT64_MAX))
 				return wrong_usage();
 			break;
-		case CHECK: return command_check();
+		case CHECK: return command_check(false);
+		case CHECK_FOR_START: return command_check(true);
 		case MIGRATE: return command_migrate(argc - optind, argv + optind);
 		case PRINT_ROUTES: return command_print_routes();
 		case VERSION: (void)printf("renovationd-worker %s\n", PACKAGE_VERSION); return EXIT_OK;

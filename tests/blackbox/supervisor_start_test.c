@@ -575,7 +575,7 @@ static void set_worker(struct start *s, const char *behaviour)
 	(void)snprintf(path, sizeof path, "%s/worker", test_folder());
 	file = fopen(path, "w");
 	cr_assert_not_null(file);
-	(void)fprintf(file, "#!/bin/sh\n[ \"$1\" = --check ] && exec %s --check\n%s\n",
+	(void)fprintf(file, "#!/bin/sh\ncase $1 in --check*) exec %s $1 ;; esac\n%s\n",
 		program_path("renovationd-worker"), behaviour);
 	(void)fclose(file);
 	cr_assert_eq(chmod(path, 0755), 0);

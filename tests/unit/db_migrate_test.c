@@ -178,7 +178,7 @@ Test(db_migrate, ids_sort_by_time_and_are_version_seven, .init = set_up)
 static struct report report;
 static struct options options;
 
-static void probe(const char *url, const char *environment)
+static void probe_only(const char *url, const char *environment, bool may_migrate)
 {
 	report.count = 0;
 	options_init(&options);
@@ -186,13 +186,27 @@ static void probe(const char *url, const char *environment)
 	options.database_url = must_strdup(url);
 	free(options.app_env);
 	options.app_env = must_strdup(environment);
-	db_probe(&options, &report);
+	db_probe(&options, may_migrate, &report);
 	cr_assert_eq(report.count, 3);
 	for (int i = 0; i < report.count; i++) {
 		cr_assert_null(strstr(report.rows[i].detail, "topsecret"));
 		cr_assert_null(strstr(report.rows[i].remedy, "topsecret"));
 		cr_assert(report.rows[i].state != REPORT_FAILED || report.rows[i].remedy[0] != '\0');
 	}
+}
+
+static void probe(const char *url, const char *environment)
+{
+	probe_only(url, environment, true);
+}
+
+Test(db_probe, a_check_changes_nothing, .init = set_up)
+{
+	probe_only(cluster_url(cluster, database), "development", false);
+	cr_assert_eq(report_exit_code(&report), EXIT_OK);
+	cr_assert_eq(report.rows[1].state, REPORT_WARNING);
+	cr_assert_eq(
+		cluster_count(cluster, database, "SELECT count(*) FROM pg_namespace WHERE nspname = 'renovationd'"), 0);
 }
 
 Test(db_probe, pending_migrations_are_refused_in_production_and_applied_in_development, .init = set_up)

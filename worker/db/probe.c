@@ -28,11 +28,17 @@ static void fail_with(struct report_row *row, const struct dial_fault *fault)
 	report_remedy(row, "%s", fault->remedy);
 }
 
-static void skip(struct report *report, const char *name)
+static void skip(struct report *report, const char *name, const char *why)
 {
 	struct report_row *row = report_add(report, name);
 	row->state = REPORT_SKIPPED;
-	report_detail(row, "not looked at: the database check failed");
+	report_detail(row, "not looked at: %s", why);
+}
+
+static void skip_rest(struct report *report, const char *why)
+{
+	skip(report, "migrations", why);
+	skip(report, "connections", why);
 }
 
 static void fail_statement(struct report_row *row, PGconn *pg, const PGresult *res)
@@ -145,7 +151,7 @@ static void judge_history(struct report_row *row, const struct migrate_state *s)
 	}
 }
 
-static bool check_migrations(struct report_row *row, PGconn *pg, const struct options *options)
+static bool check_migrations(struct report_row *row, PGconn *pg, const struct options *options, bool may_migrate)
 {
 	struct migrate_state s;
 	char *said = NULL;
@@ -166,6 +172,10 @@ static bool check_migrations(struct report_row *row, PGconn *pg, const struct op
 		report_detail(row, "%d migration%s pending; the schema is at %04ld, this program needs %04ld",
 			s.pending, s.pending == 1 ? " is" : "s are", s.newest_applied, s.newest_known);
 		report_remedy(row, "renovationctl migrate up");
+	} else if (!may_migrate) {
+		row->state = REPORT_WARNING;
+		report_detail(row, "%d pending, newest applied %04ld", s.pending, s.newest_applied);
+		report_remedy(row, "Nothing to do: a start in %s applies them.", options->app_env);
 	} else {
 		apply_pending(row, pg);
 		if (row->state == REPORT_OK)
@@ -228,10 +238,15 @@ static int elapsed_ms(int64_t since_us)
 	return (int)((clock_monotonic_us() - since_us + 500) / 1000);
 }
 
-void db_probe(const struct options *options, struct report *report)
+void db_probe(const struct options *options, bool may_migrate, struct report *report)
 {
 	struct dial_fault fault;
 	int64_t started_us = clock_monotonic_us();
+	if (options->database_url[0] == '\0') {
+		skip(report, "database", "no database_url");
+		skip_rest(report, "no database_url");
+		return;
+	}
 	struct report_row *database = report_add(report, "database");
 	PGconn *pg = dial_open(options->database_url, (int)options->db_connect_timeout_ms, &fault);
 	bool is_good = pg != NULL && check_server(database, pg);
@@ -239,15 +254,14 @@ void db_probe(const struct options *options, struct report *report)
 		fail_with(database, &fault);
 	database->latency_ms = elapsed_ms(started_us);
 	if (!is_good) {
-		skip(report, "migrations");
-		skip(report, "connections");
+		skip_rest(report, "the database check failed");
 		PQfinish(pg);
 		return;
 	}
 	describe(database, pg);
 	int64_t then_us = clock_monotonic_us();
 	struct report_row *migrations = report_add(report, "migrations");
-	bool is_migrated = check_migrations(migrations, pg, options);
+	bool is_migrated = check_migrations(migrations, pg, options, may_migrate);
 	migrations->latency_ms = elapsed_ms(then_us);
 	if (is_migrated)
 		check_write(database, pg);

@@ -6,7 +6,8 @@
 #include "shared/options.h"
 #include "shared/report.h"
 
-/* Adds its rows to the report (database, migrations, connections). In development and test pending migrations are applied. */
-void db_probe(const struct options *options, struct report *report);
+/* Adds its rows to the report (database, migrations, connections). Pending migrations are refused in staging and production; in development and
+ * test they are applied when `may_migrate` (a real start), else only told. */
+void db_probe(const struct options *options, bool may_migrate, struct report *report);
 
 #endif
