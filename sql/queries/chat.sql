@@ -160,9 +160,10 @@ SELECT id, active_turn_id FROM conversations WHERE owner_id = $1 AND chat_key = 
 
 -- What the model is told, oldest first. kind: facts (JSON, first row), user (a question's text), model (provider parts), result (of the call before).
 -- Questions whose answers were filtered stay out, or the provider would refuse every later one.
+-- Looks at no more turns than could fit: their (compressed) size is summed up from the newest; `turns_min` come whatever their size.
 -- statement: chat_history
 -- kind: read
--- params: owner uuid, turn uuid, turns_max int
+-- params: owner uuid, turn uuid, turns_max int, bytes_max int, turns_min int
 -- result: kind text, body text, model text, call_id text, name text
 WITH mine AS (
 	SELECT t.conversation_id, q.seq, q.text, c.session_id FROM turns t
@@ -170,12 +171,15 @@ WITH mine AS (
 		JOIN conversations c ON c.owner_id = $1 AND c.id = t.conversation_id
 	WHERE t.owner_id = $1 AND t.id = $2
 ), asked AS (
-	SELECT q.seq, q.text, t.id AS turn_id, t.model FROM mine
+	SELECT * FROM (SELECT q.seq, q.text, t.id AS turn_id, t.model, row_number() OVER newest AS place,
+		sum(pg_column_size(q.text) + coalesce((SELECT pg_column_size(a.text) FROM chat_messages a
+			WHERE a.owner_id = $1 AND a.id = t.assistant_message_id), 0)) OVER newest AS size FROM mine
 		CROSS JOIN LATERAL (SELECT m.seq, m.text, m.turn_id FROM chat_messages m
 			WHERE m.owner_id = $1 AND m.conversation_id = mine.conversation_id AND m.seq < mine.seq AND m.role = 'user'
 			ORDER BY m.seq DESC LIMIT $3) q
 		LEFT JOIN turns t ON t.owner_id = $1 AND t.id = q.turn_id
 	WHERE t.finish_reason IS DISTINCT FROM 'content-filter'
+	WINDOW newest AS (ORDER BY q.seq DESC)) x WHERE x.size <= $4 OR x.place <= $5
 ), lines AS (
 	SELECT seq, 0 AS step, -1 AS ordinal, 'user' AS kind, text AS body, NULL::text AS model, NULL::text AS call_id, NULL::text AS name FROM asked
 	UNION ALL

@@ -155,25 +155,27 @@ WITH running AS (
 )
 SELECT coalesce((SELECT status FROM running), (SELECT status FROM queued), status) FROM turns WHERE owner_id = $1 AND id = $2;
 
--- All leases of one worker; returns what it must stop. Leases with most of their time left are not written again.
+-- The leases of the turns that a worker is writing; returns what it must stop. Leases with most of their time left are not written again.
 -- statement: turns_renew
 -- kind: write
--- params: lease_owner text, lease_ms int
+-- params: lease_owner text, lease_ms int, ids uuid[]
 -- result: id uuid, fence bigint, is_cancelled bool
 UPDATE turns SET lease_until = now() + $2 * interval '1 ms'
-WHERE lease_owner = $1 AND status = 'running'
+WHERE lease_owner = $1 AND status = 'running' AND id = ANY ($3)
 	AND (lease_until < now() + $2 * interval '0.8 ms' OR cancel_requested_at IS NOT NULL)
 RETURNING id, fence, cancel_requested_at IS NOT NULL;
 
--- The same columns as turn_next: one function reads both.
+-- The same columns as turn_next: one function reads both. only_lapsed: a worker's own, whose beginning it was never told of because the answer
+-- to its write was lost; it does not renew those.
 -- statement: turns_claim_dead
 -- kind: write
--- params: dead text, lease_owner text, lease_ms int
+-- params: dead text, lease_owner text, lease_ms int, only_lapsed bool
 -- result: ended text, id uuid, owner uuid, conversation uuid, session uuid, message uuid, answer uuid, fence bigint, role text, model text
 -- result: attempt int, is_cancelled bool, age_ms bigint
 UPDATE turns t SET lease_owner = $2, lease_until = now() + $3 * interval '1 ms', fence = t.fence + 1, attempt = t.attempt + 1,
 	updated_at = now(), version = t.version + 1
-FROM conversations c WHERE t.lease_owner = $1 AND t.status = 'running' AND c.owner_id = t.owner_id AND c.id = t.conversation_id
+FROM conversations c WHERE t.lease_owner = $1 AND t.status = 'running' AND (NOT $4 OR t.lease_until < now())
+	AND c.owner_id = t.owner_id AND c.id = t.conversation_id
 RETURNING NULL, t.id, t.owner_id, t.conversation_id, c.session_id, t.user_message_id, t.assistant_message_id, t.fence, t.role, t.model,
 	t.attempt, t.cancel_requested_at IS NOT NULL, (extract(epoch FROM now() - t.started_at) * 1000)::bigint;
 

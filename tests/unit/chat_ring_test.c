@@ -67,7 +67,7 @@ Test(ring, numbers_begin_at_one_and_readers_see_each_event)
 	struct ring *ring;
 	struct ring_cursor cursor;
 
-	cr_assert_eq(ring_claim(rings, &turn, 1, &ring), ERROR_NONE);
+	cr_assert_eq(ring_claim(rings, &turn, 1, 0, &ring), ERROR_NONE);
 	cr_assert_eq(ring_find(rings, &turn), ring);
 	cr_assert_eq(ring_seek(ring, &turn, 1, &cursor), RING_EVENT);
 	cr_assert_eq(next(ring, &cursor), RING_WAIT);
@@ -97,7 +97,7 @@ Test(ring, events_that_no_chunk_holds_are_never_pushed_out)
 	uint64_t n = 0;
 
 	memset(json, 'x', sizeof json);
-	cr_assert_eq(ring_claim(rings, &turn, 1, &ring), ERROR_NONE);
+	cr_assert_eq(ring_claim(rings, &turn, 1, 0, &ring), ERROR_NONE);
 	while (ring_append(rings, ring, text_span(json, sizeof json), &n) == ERROR_NONE)
 		;
 	cr_assert_eq(n, RING_BYTES / (sizeof json + 12));
@@ -123,11 +123,11 @@ Test(ring, a_full_area_says_so_and_ended_rings_are_swept)
 
 	for (uint32_t i = 0; i < count; i++) {
 		turns[i] = uuid_create();
-		cr_assert_eq(ring_claim(rings, &turns[i], 1, &ring), ERROR_NONE);
+		cr_assert_eq(ring_claim(rings, &turns[i], 1, 0, &ring), ERROR_NONE);
 	}
 	struct uuid more = uuid_create();
 
-	cr_assert_eq(ring_claim(rings, &more, 1, &ring), ERROR_FULL);
+	cr_assert_eq(ring_claim(rings, &more, 1, 0, &ring), ERROR_FULL);
 	for (uint32_t i = 0; i < count; i++)
 		cr_assert_not_null(ring_find(rings, &turns[i]));
 	ring_end(ring_find(rings, &turns[0]));
@@ -135,7 +135,7 @@ Test(ring, a_full_area_says_so_and_ended_rings_are_swept)
 	cr_assert_not_null(ring_find(rings, &turns[0]));
 	rings_sweep(rings, -1);
 	cr_assert_null(ring_find(rings, &turns[0]));
-	cr_assert_eq(ring_claim(rings, &more, 1, &ring), ERROR_NONE);
+	cr_assert_eq(ring_claim(rings, &more, 1, 0, &ring), ERROR_NONE);
 	rings_close(&rings);
 }
 
@@ -147,7 +147,7 @@ Test(ring, a_higher_fence_takes_over_and_the_old_writer_is_refused)
 	struct ring *mine, *theirs;
 	struct ring_cursor cursor;
 
-	cr_assert_eq(ring_claim(first, &turn, 1, &mine), ERROR_NONE);
+	cr_assert_eq(ring_claim(first, &turn, 1, 0, &mine), ERROR_NONE);
 	cr_assert_eq(put(first, mine, "1"), ERROR_NONE);
 	theirs = ring_find(second, &turn);
 	cr_assert_not_null(theirs);
@@ -170,8 +170,7 @@ Test(ring, numbers_go_on_where_the_chunks_end)
 	struct ring *ring;
 	struct ring_cursor cursor;
 
-	cr_assert_eq(ring_claim(rings, &turn, 2, &ring), ERROR_NONE);
-	ring_set_start(ring, 41);
+	cr_assert_eq(ring_claim(rings, &turn, 2, 41, &ring), ERROR_NONE);
 	cr_assert_eq(ring_seek(ring, &turn, 41, &cursor), RING_PASSED);
 	cr_assert_eq(ring_seek(ring, &turn, 42, &cursor), RING_EVENT);
 	cr_assert_eq(put(rings, ring, "42"), ERROR_NONE);
@@ -243,7 +242,7 @@ Test(ring, readers_in_other_processes_never_see_a_torn_or_missing_event, .timeou
 	char text[400];
 	uint64_t n;
 
-	cr_assert_eq(ring_claim(rings, &turn, 1, &ring), ERROR_NONE);
+	cr_assert_eq(ring_claim(rings, &turn, 1, 0, &ring), ERROR_NONE);
 	for (int i = 0; i < 2; i++) {
 		readers[i] = fork();
 		if (readers[i] == 0)
@@ -277,7 +276,7 @@ Test(ring, a_writer_killed_at_any_point_leaves_whole_events, .timeout = 60)
 		char text[400];
 		uint64_t n;
 
-		cr_assert_eq(ring_claim(rings, &turn, 1, &ring), ERROR_NONE);
+		cr_assert_eq(ring_claim(rings, &turn, 1, 0, &ring), ERROR_NONE);
 		pid_t writer = fork();
 
 		if (writer == 0) {

@@ -274,7 +274,7 @@ static void ask_submit(struct ask *a)
 	a->message = uuid_create();
 	a->turn = uuid_create();
 	a->answer = uuid_create();
-	if (ring_claim(a->chat->rings, &a->turn, 1, &a->ring) != ERROR_NONE) {
+	if (ring_claim(a->chat->rings, &a->turn, 1, 0, &a->ring) != ERROR_NONE) {
 		a->ring = NULL;
 		response_problem_retry(a->rq, ERROR_OVERLOADED, NULL, 2);
 		return;

@@ -14,7 +14,8 @@
 
 #define TICK_MS         1000
 #define RING_LINGER_MS  5000
-#define AWAY_BEFORE_MS  600 /* readers are sent away this long before the deadline, turns given up half of it */
+#define AWAY_BEFORE_MS  900 /* readers are sent away this long before the deadline */
+#define PAUSE_BEFORE_MS 700 /* turns that are not done stop and store what they have, this long before it */
 #define RELEASE_POLL_MS 20
 
 /* --- turns by id ------------------------------------------------------------------------------------------------------------ */
@@ -177,28 +178,55 @@ static void on_renewed(void *arg, enum error e, const struct db_result *r)
 	struct chat *chat = arg;
 
 	chat->renew_query = NULL;
-	for (int row = 0; e == ERROR_NONE && row < db_result_rows(r); row++) {
+	if (e != ERROR_NONE)
+		return;
+	for (int row = 0; row < db_result_rows(r); row++) {
 		struct uuid id = db_result_uuid(r, row, 0);
 		struct turn *t = db_result_bool(r, row, 2) ? chat_find(chat, &id) : NULL;
 
 		if (t != NULL)
 			turn_cancel(t);
 	}
+	if (!chat->is_draining)
+		takeover_adopt(chat);
+}
+
+static void write_ids(const struct chat *chat, struct buffer *out)
+{
+	buffer_append_char(out, '{');
+	for (size_t i = 0; i < TURN_BUCKETS; i++)
+		for (const struct turn *t = chat->buckets[i]; t != NULL; t = t->next_in_bucket) {
+			if (buffer_length(out) > 1)
+				buffer_append_char(out, ',');
+			buffer_append_string(out, t->id_text);
+		}
+	buffer_append_char(out, '}');
 }
 
 static void on_renew(evutil_socket_t fd, short what, void *arg)
 {
 	struct chat *chat = arg;
-	int64_t every_ms = chat->w->options.chat_lease_ms / 3;
 	struct db_number room;
-	const struct db_param params[] = { DB_TEXT(text_of(chat->w->lease)),
-		db_int(&room, chat->w->options.chat_lease_ms) };
+	struct buffer ids;
 
 	(void)fd;
 	(void)what;
-	timer_in(chat->renew, every_ms);
-	if (chat->turn_count > 0 && chat->renew_query == NULL)
-		chat->renew_query = db_submit(chat->w->db, SQL_turns_renew, params, on_renewed, chat);
+	timer_in(chat->renew, chat->w->options.chat_lease_ms / 3);
+	if (chat->renew_query != NULL)
+		return;
+	if (chat->turn_count == 0) {
+		if (!chat->is_draining)
+			takeover_adopt(chat);
+		return;
+	}
+	buffer_init(&ids);
+	write_ids(chat, &ids);
+
+	const struct db_param params[] = { DB_TEXT(text_of(chat->w->lease)),
+		db_int(&room, chat->w->options.chat_lease_ms), DB_TEXT(buffer_text(&ids)) };
+
+	chat->renew_query = db_submit(chat->w->db, SQL_turns_renew, params, on_renewed, chat);
+	buffer_fini(&ids);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -209,7 +237,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	timer_in(chat->tick, TICK_MS);
 	chat->ticks++;
-	SCOREBOARD_SET(chat->w->slot->streams, (uint32_t)chat->reader_count);
 	rings_sweep(chat->rings, RING_LINGER_MS);
 	readers_look(chat);
 	if (!chat->is_draining)
@@ -301,6 +328,13 @@ static void turn_pause(struct turn *t)
 
 static void turn_release(struct turn *t)
 {
+	/* A write that is under way may still end in the database's phase; the turn goes with its answer. */
+	if (t->checkpoint == NULL && t->query == NULL && t->tool == NULL)
+		turn_drop(t, "this worker leaves");
+}
+
+static void turn_leave(struct turn *t)
+{
 	turn_drop(t, "this worker leaves");
 }
 
@@ -328,6 +362,7 @@ static void chat_release(struct chat *chat)
 {
 	const struct db_param params[] = { DB_TEXT(text_of(chat->w->lease)) };
 
+	chat->is_released = true;
 	if (chat->release_query == NULL)
 		chat->release_query = db_submit(chat->w->db, SQL_turns_release, params, on_released, chat);
 	chat_each_turn(chat, turn_release);
@@ -355,7 +390,7 @@ static void close_turns(void *arg, bool is_stop)
 	chat->is_draining = true;
 	chat->is_stop = chat->is_stop || is_stop;
 	timer_in(chat->release_timer,
-		leave_after(resource_deadline(chat, chat->w->options.shutdown_turns_ms), AWAY_BEFORE_MS / 2));
+		leave_after(resource_deadline(chat, chat->w->options.shutdown_turns_ms), PAUSE_BEFORE_MS));
 	turns_are_done(chat);
 }
 
@@ -365,6 +400,7 @@ static int cut_turns(void *arg, int *lost_out)
 	int cut = (int)chat->turn_count;
 
 	(void)lost_out; /* nothing acknowledged is lost: rows, steps and chunks are stored, the lease goes back */
+	chat_each_turn(chat, turn_pause);
 	if (cut > 0)
 		chat_release(chat);
 	return cut;
@@ -465,7 +501,7 @@ void chat_close(struct chat **chat_at)
 	bus_receive(chat->w->bus, MESSAGE_TURN_EVENTS, NULL, NULL);
 	bus_receive(chat->w->bus, MESSAGE_TURN_CANCEL, NULL, NULL);
 	readers_send_away(chat);
-	chat_each_turn(chat, turn_release);
+	chat_each_turn(chat, turn_leave);
 	takeover_close(chat);
 	chat_cancel_queries(chat);
 	for (size_t i = 0; i < COUNT_OF(events); i++)

@@ -80,6 +80,8 @@ static void on_stored(void *arg, enum error e, const struct db_result *r)
 			F_INT("failures", t->failures));
 		t->failures++;
 	}
+	if (turn_is_left(t))
+		return;
 	if (t->state == TURN_SETTLING && (e == ERROR_NONE || buffer_length(&t->backlog) == 0))
 		checkpoint_settle(t);
 	else if (e != ERROR_NONE)

@@ -199,7 +199,11 @@ static void on_stream(void *arg, enum error e, const struct db_result *r)
 	struct facade *f = arg;
 	struct reader_request request = { .owner = f->rq->owner, .is_known = true };
 
-	if (active_turn(f, e, r, &request.turn))
+	if (!active_turn(f, e, r, &request.turn))
+		return;
+	if (f->rq->method == METHOD_HEAD)
+		response_send(f->rq, 200, "text/event-stream", TEXT(""));
+	else
 		reader_open(f->chat, f->rq, &request);
 }
 

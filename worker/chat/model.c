@@ -80,9 +80,13 @@ static void model_wait(struct turn *t, int64_t retry_in_ms)
 
 void model_start(struct turn *t)
 {
+	int64_t retry_in_ms = 0;
+
+	if (turn_is_left(t))
+		return;
+
 	const struct role_config *config = provider_role(t->chat->w->provider, t->role);
 	int kept = model_kept(t, config);
-	int64_t retry_in_ms = 0;
 
 	if (kept >= 0 && model_try(t, config, kept))
 		return;

@@ -147,7 +147,8 @@ static void ring_own(struct rings *rings, struct ring *ring)
 	atomic_store(&ring->owner, rings->epoch);
 }
 
-enum error ring_claim(struct rings *rings, const struct uuid *turn, uint64_t fence, struct ring **ring_out)
+enum error ring_claim(
+	struct rings *rings, const struct uuid *turn, uint64_t fence, uint64_t last, struct ring **ring_out)
 {
 	uint32_t start = ring_start_of(rings, turn);
 
@@ -166,8 +167,8 @@ enum error ring_claim(struct rings *rings, const struct uuid *turn, uint64_t fen
 		atomic_store(&ring->ended_ms, 0);
 		atomic_store(&ring->tail, 0);
 		atomic_store(&ring->head, 0);
-		atomic_store(&ring->last, 0);
-		atomic_store(&ring->stored, 0);
+		atomic_store(&ring->last, last);
+		atomic_store(&ring->stored, last);
 		atomic_store(&ring->state, RING_STATE_LIVE);
 		*ring_out = ring;
 		return ERROR_NONE;
@@ -268,13 +269,6 @@ enum error ring_append(struct rings *rings, struct ring *ring, struct text json,
 	atomic_store(&ring->last, n);
 	*n_out = n;
 	return ERROR_NONE;
-}
-
-void ring_set_start(struct ring *ring, uint64_t last)
-{
-	must(atomic_load(&ring->head) == 0);
-	atomic_store(&ring->last, last);
-	atomic_store(&ring->stored, last);
 }
 
 void ring_set_stored(struct ring *ring, uint64_t n)

@@ -19,8 +19,9 @@ struct ring;  /* one ring, in shared memory */
 MUST_CHECK enum error rings_open(int fd, int slot, uint64_t epoch, struct rings **rings_out);
 void rings_close(struct rings **rings);
 
-/* A free ring for this turn, owned by this worker. Errors: ERROR_FULL. */
-MUST_CHECK enum error ring_claim(struct rings *rings, const struct uuid *turn, uint64_t fence, struct ring **ring_out);
+/* A free ring for this turn, owned by this worker; numbers go on after `last` (0 for a new turn), which readers see from the first moment. Errors: ERROR_FULL. */
+MUST_CHECK enum error ring_claim(
+	struct rings *rings, const struct uuid *turn, uint64_t fence, uint64_t last, struct ring **ring_out);
 /* The live or lingering ring of a turn, by anyone; NULL when there is none. */
 struct ring *ring_find(struct rings *rings, const struct uuid *turn);
 /* After the owner's death, with the lease in hand: become the writer. Errors: ERROR_BUSY when `fence` is not above the ring's. */
@@ -29,8 +30,6 @@ MUST_CHECK enum error ring_take_over(struct rings *rings, struct ring *ring, uin
 /* Writer. Appends one event's JSON as number ring_last() + 1, returns that number through n_out. ERROR_FULL: it would push out what no chunk
  * holds yet (see ring_set_stored); wait for the checkpoint. ERROR_LOST_OWNERSHIP: another worker has taken the ring. */
 MUST_CHECK enum error ring_append(struct rings *rings, struct ring *ring, struct text json, uint64_t *n_out);
-void ring_set_start(struct ring *ring,
-	uint64_t last); /* writer, before the first append: numbers go on after `last` (no ring survived) */
 void ring_set_stored(struct ring *ring, uint64_t n); /* events up to n are in chunks */
 void ring_end(struct ring *ring);                    /* the turn has ended: no more events; lingers for its readers */
 void ring_release(struct rings *rings, struct ring *ring); /* writer or reaper: free it, its pages go back */

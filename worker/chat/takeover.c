@@ -50,9 +50,17 @@ static void create_from_rows(struct chat *chat, const struct db_result *r)
 {
 	struct turn_row row;
 
-	for (int i = 0; i < db_result_rows(r); i++)
-		if (turn_row_read(r, i, &row) && chat_find(chat, &row.id) == NULL)
-			turn_create(chat, &row, NULL, true);
+	for (int i = 0; i < db_result_rows(r); i++) {
+		struct turn *known;
+
+		if (!turn_row_read(r, i, &row))
+			continue;
+		/* Claimed from ourselves: what we hold has the old fence. */
+		known = chat_find(chat, &row.id);
+		if (known != NULL)
+			turn_drop(known, "claimed anew");
+		turn_create(chat, &row, NULL, true);
+	}
 }
 
 /* Rings of the dead that no claimed turn wants: their turns ended before their last events were shown, or were never stored. Readers go to the chunks. */
@@ -102,7 +110,7 @@ static void on_claim(evutil_socket_t fd, short what, void *arg)
 		return;
 
 	const struct db_param params[] = { DB_TEXT(text_of(lease)), DB_TEXT(text_of(c->chat->w->lease)),
-		db_int(&room, c->chat->w->options.chat_lease_ms) };
+		db_int(&room, c->chat->w->options.chat_lease_ms), DB_TEXT(TEXT("f")) };
 
 	c->query = db_submit(c->chat->w->db, SQL_turns_claim_dead, params, on_claimed, c);
 }
@@ -127,6 +135,30 @@ void takeover_close(struct chat *chat)
 		claim_destroy(chat->claims);
 	while (chat->begins != NULL)
 		begin_destroy(chat->begins);
+}
+
+/* --- our own that we were never told of -------------------------------------------------------------------------------------- */
+
+static void on_adopted(void *arg, enum error e, const struct db_result *r)
+{
+	struct chat *chat = arg;
+
+	chat->renew_query = NULL;
+	if (e != ERROR_NONE)
+		return;
+	if (db_result_rows(r) > 0)
+		LOG(LOG_WARN, "turns whose beginning was lost are begun now", F_INT("turns", db_result_rows(r)));
+	create_from_rows(chat, r);
+}
+
+void takeover_adopt(struct chat *chat)
+{
+	struct db_number room;
+	struct db_param lease = DB_TEXT(text_of(chat->w->lease));
+	const struct db_param params[] = { lease, lease, db_int(&room, chat->w->options.chat_lease_ms),
+		DB_TEXT(TEXT("t")) };
+
+	chat->renew_query = db_submit(chat->w->db, SQL_turns_claim_dead, params, on_adopted, chat);
 }
 
 /* --- the sweep -------------------------------------------------------------------------------------------------------------- */
@@ -246,26 +278,29 @@ static void resume_refuse(struct turn *t, enum error e, void (*again)(struct tur
 		turn_drop(t, "what it has done cannot be read");
 }
 
-/* Events of the ring that no chunk holds. A ring that was just claimed begins after the chunks. */
-static void resume_read_ring(struct turn *t, uint64_t stored)
+/* Events of the ring that no chunk holds. */
+static void resume_read_ring(struct turn *t)
 {
 	struct ring_cursor cursor;
 	uint64_t n;
 
-	if (ring_last(t->ring) == 0 && ring_stored(t->ring) == 0) {
-		ring_set_start(t->ring, stored);
-		return;
-	}
-	ring_set_stored(t->ring, stored);
-	if (ring_seek(t->ring, &t->id, stored + 1, &cursor) != RING_EVENT)
+	ring_set_stored(t->ring, t->checkpoint_to);
+	if (ring_seek(t->ring, &t->id, t->checkpoint_to + 1, &cursor) != RING_EVENT)
 		return;
 	while (ring_next(t->ring, &cursor, &t->chat->read_room, &n) == RING_EVENT)
 		shown_apply(&t->shown, buffer_text(&t->chat->read_room));
 }
 
-/* All that was shown is known; now the history, which comes back to takeover_resume. */
-static void resume_history(struct turn *t)
+/* The dead writer's ring, or one that goes on where the chunks end; then the history, which comes back to takeover_resume. */
+static void resume_with_ring(struct turn *t)
 {
+	if (t->ring != NULL) {
+		resume_read_ring(t);
+	} else if (ring_claim(t->chat->rings, &t->id, t->fence, t->checkpoint_to, &t->ring) != ERROR_NONE) {
+		t->ring = NULL;
+		turn_later(t, RETRY_MS, resume_with_ring);
+		return;
+	}
 	turn_load_history(t);
 }
 
@@ -295,8 +330,7 @@ static void on_chunks(void *arg, enum error e, const struct db_result *r)
 		resume_read_chunks(t);
 		return;
 	}
-	resume_read_ring(t, t->checkpoint_to);
-	resume_history(t);
+	resume_with_ring(t);
 }
 
 static void resume_read_chunks(struct turn *t)

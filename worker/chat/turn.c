@@ -200,7 +200,7 @@ static void turn_go(struct turn *t)
 		turn_drop(t, "its ring has another writer");
 		return;
 	}
-	if (t->ring == NULL && ring_claim(rings, &t->id, t->fence, &t->ring) != ERROR_NONE) {
+	if (t->ring == NULL && !t->is_resumed && ring_claim(rings, &t->id, t->fence, 0, &t->ring) != ERROR_NONE) {
 		t->ring = NULL;
 		if (t->state != TURN_WAITING)
 			turn_set_state(t, TURN_WAITING);
@@ -252,6 +252,14 @@ void turn_drop(struct turn *t, const char *why)
 		F_STR("state", state_names[t->state]));
 	turn_set_state(t, TURN_ENDED);
 	turn_destroy(t);
+}
+
+bool turn_is_left(struct turn *t)
+{
+	if (!t->chat->is_released)
+		return false;
+	turn_drop(t, "this worker leaves");
+	return true;
 }
 
 void turn_end(struct turn *t)
@@ -316,9 +324,11 @@ static void on_history(void *arg, enum error e, const struct db_result *r)
 static void turn_load(struct turn *t)
 {
 	struct db_uuid owner, id;
-	struct db_number limit;
+	struct db_number limit, most, least;
+	const struct options *o = &t->chat->w->options;
+	int64_t bytes = (int64_t)((double)o->chat_history_tokens * t->chat->bytes_per_token);
 	const struct db_param params[] = { db_uuid(&owner, &t->owner), db_uuid(&id, &t->id),
-		db_int(&limit, HISTORY_TURNS) };
+		db_int(&limit, HISTORY_TURNS), db_int(&most, bytes), db_int(&least, o->chat_history_messages_min) };
 
 	t->query = db_submit(t->chat->w->db, SQL_chat_history, params, on_history, t);
 }
@@ -358,6 +368,8 @@ void turn_call_name(const struct turn *t, size_t ordinal, char out[80])
 
 void turn_begin_step(struct turn *t)
 {
+	if (turn_is_left(t))
+		return;
 	t->step = t->stored_steps + 1;
 	turn_clear_calls(t);
 	buffer_clear(&t->step_parts);
@@ -622,6 +634,8 @@ static void turn_run_tool(struct turn *t)
 
 void turn_run_tools(struct turn *t)
 {
+	if (turn_is_left(t))
+		return;
 	for (size_t i = 0; i < t->call_count; i++)
 		emit_tool_input(t, i);
 	if (t->is_cancelled) {

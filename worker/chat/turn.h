@@ -47,6 +47,7 @@ struct chat {
 	double bytes_per_token;             /* learned from usage */
 	bool is_draining;                   /* no new steps are begun, readers are sent elsewhere */
 	bool is_stop;                       /* the service stops, not only this worker */
+	bool is_released;                   /* leases are given back: nothing new is begun */
 	struct event *drain_timer;          /* when readers are told to reconnect */
 	struct event *release_timer;        /* when turns are given up */
 	struct db_query *release_query;     /* in flight */
@@ -174,6 +175,7 @@ void turn_drop(struct turn *t, const char *why);
 void turn_end(struct turn *t);          /* its end is stored and shown */
 void turn_load_history(struct turn *t); /* then takeover_resume or the next step */
 void turn_no_timer(struct turn *t);
+bool turn_is_left(struct turn *t); /* this worker has given its turns back: drops it, true */
 void turn_write_usage(const struct turn *t, struct buffer *out); /* of the step, JSON */
 void turn_set_state(struct turn *t, enum turn_state state);
 void turn_cancel(struct turn *t);
@@ -225,6 +227,8 @@ void finish_store(struct turn *t); /* from turn_settled */
 /* takeover.c */
 void takeover_resume(struct turn *t); /* reads what the dead writer has left, then goes on */
 void takeover_claim_dead(struct chat *chat, int slot, uint64_t epoch);
+/* After our leases were renewed: what has our lease and lapsed all the same is nobody's. */
+void takeover_adopt(struct chat *chat);
 void takeover_sweep(struct chat *chat);
 void takeover_close(struct chat *chat);
 

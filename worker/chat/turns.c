@@ -65,6 +65,11 @@ void chat_turn_stream(struct request *rq)
 	struct reader_request request = { .owner = rq->owner, .turn = rq->ids[0] };
 	struct text last = request_header(rq, "Last-Event-ID");
 
+	if (rq->method == METHOD_HEAD) { /* what a stream would say, without one */
+		chat_turn_read(rq);
+		return;
+	}
+
 	if (last.length > 0) {
 		request.is_rewind = !read_event_id(last, &rq->ids[0], &request.after);
 		request.wants_204 = !request.is_rewind && request.after > 0;
