@@ -96,10 +96,19 @@ static void count(struct http_server *server, int status)
 		SCOREBOARD_ADD(counters->requests_5xx, 1);
 }
 
+static const char *const method_names[METHOD_COUNT] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS" };
+
+/* The line on the way in, for following what is slow or never answered; at debug, as the line of the answer says all of it again. */
+static void log_received(const struct request *rq)
+{
+	LOG(LOG_DEBUG, "request received", F_STR("request_id", rq->id), F_STR("trace_id", rq->trace_id),
+		F_STR("span_id", rq->span_id), F_STR("method", method_names[rq->method]),
+		F_STR("route", rq->route->path), F_INT("bytes_in", rq->response->bytes_in),
+		F_STR("client", rq->client));
+}
+
 static void log_request(const struct request *rq)
 {
-	static const char *const method_names[METHOD_COUNT] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
-		"OPTIONS" };
 	const struct response *rs = rq->response;
 	enum log_level level = rs->status >= 500                          ? LOG_ERROR
 			       : rs->status >= 400                        ? LOG_WARN
@@ -186,6 +195,7 @@ static void authenticated(struct request *rq, enum error e, const char *detail)
 		return;
 	}
 	if (rs->is_body_whole) {
+		log_received(rq);
 		rq->route->handle(rq);
 		return;
 	}
