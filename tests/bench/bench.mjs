@@ -88,8 +88,8 @@ server { listen 127.0.0.1:${port}; default_type application/json; location / { r
 
 // ---- loads ---------------------------------------------------------------------------------------------------------
 
-async function wrk(port, path, headers = []) {
-  const args = ['-t1', '-c64', `-d${seconds}s`, ...headers.flatMap((h) => ['-H', h]), `http://127.0.0.1:${port}${path}`];
+async function wrk(port, path, headers = [], more = []) {
+  const args = ['-t1', '-c64', `-d${seconds}s`, ...more, ...headers.flatMap((h) => ['-H', h]), `http://127.0.0.1:${port}${path}`];
   const child = start(loadCore, 'wrk', args);
   await child.ended;
   const rate = /Requests\/sec:\s+([\d.]+)/.exec(child.output);
@@ -236,31 +236,47 @@ async function simulator(...args) {
   return { child, port };
 }
 
-// The question's write: a message and its turn. The model never answers here, so that only the write is measured.
+// The question's write: conversation locked, message, turn and conversation written, one transaction. The model never answers here and each
+// conversation has an answer under way, so that questions queue and nothing but the write is measured. pgbench does the same statements.
 async function benchInsert() {
+  const conversations = 400;
   const sim = await simulator('--fault', 'silence');
-  const ours = await renovationd({ DATABASE_URL: url, GEMINI_BASE_URL: `http://127.0.0.1:${sim.port}`, RENOVATIOND_CHAT_LIVE_TURNS: '65536', RENOVATIOND_CHAT_QUEUE_MAX: '100' });
+  const ours = await renovationd({ DATABASE_URL: url, GEMINI_BASE_URL: `http://127.0.0.1:${sim.port}`, RENOVATIOND_CHAT_QUEUE_MAX: '100' });
   const token = await owner(ours.port);
-  const count = Number(process.env.BENCH_QUESTIONS ?? 2000);
-  sql(`CREATE TABLE IF NOT EXISTS bench_messages (LIKE chat_messages INCLUDING ALL)`);
-  const results = { renovationd: [], pgbench: [] };
-  for (let round = 0; round < rounds; round++) {
-    const ids = [];
-    for (let i = 0; i < count / 50; i++) ids.push((await api(ours.port, token, 'POST', '/api/sessions', { title: `Insert ${round} ${i}` })).conversationId);
-    // each connection asks 50 questions one after the other in a conversation of its own: the first runs, the others queue
-    const began = performance.now();
-    const lanes = ids.map(async (id) => {
-      for (let i = 0; i < 50; i++) await api(ours.port, token, 'POST', `/api/conversations/${id}/messages`, { content: `How long does screed dry? ${i}` });
-    });
-    await Promise.all(lanes);
-    results.renovationd.push((ids.length * 50) / ((performance.now() - began) / 1000));
-    const any = sql(`SELECT owner_id || ' ' || conversation_id || ' ' || session_id FROM chat_messages LIMIT 1`).split(' ');
-    results.pgbench.push(await pgbench(`INSERT INTO bench_messages (owner_id, conversation_id, session_id, seq, role, text, parts, status) VALUES ('${any[0]}', '${any[1]}', '${any[2]}', (random() * 1e15)::bigint, 'user', 'How long does screed dry?', '[{"type":"text","text":"How long does screed dry?"}]', 'complete');\n`, 8));
-    say(`question's write, round ${round + 1}: renovationd ${results.renovationd.at(-1).toFixed(0)}/s pgbench ${results.pgbench.at(-1).toFixed(0)}/s`);
+  const ids = [];
+  for (let i = 0; i < conversations; i++) {
+    ids.push((await api(ours.port, token, 'POST', '/api/sessions', { title: `Insert ${i}` })).conversationId);
+    await api(ours.port, token, 'POST', `/api/conversations/${ids[i]}/messages`, { content: 'How long does screed dry?' });
   }
+  const lua = join(folder, 'ask.lua');
+  writeFileSync(lua, `local ids = { ${ids.map((id) => `"${id}"`).join(', ')} }
+local n = 0
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+function request()
+  n = n + 1
+  return wrk.format(nil, "/api/conversations/" .. ids[n % #ids + 1] .. "/messages", nil, '{"content":"How long does screed dry, asked ' .. n .. '"}')
+end
+`);
+  const ownerId = sql(`SELECT owner_id FROM renovationd.conversations WHERE id = '${ids[0]}'`);
+  sql(`DROP TABLE IF EXISTS bench_conversations; CREATE TABLE bench_conversations AS SELECT row_number() OVER () AS n, id FROM (SELECT id FROM renovationd.conversations WHERE owner_id = '${ownerId}' ORDER BY id LIMIT ${conversations}) c; ALTER TABLE bench_conversations ADD PRIMARY KEY (n)`);
+  sql(`ALTER ROLE renovationd SET search_path = renovationd, public`);
+  sql(`CREATE TABLE IF NOT EXISTS bench_messages (LIKE chat_messages INCLUDING ALL)`);
+  const conversation = '(SELECT id FROM bench_conversations WHERE n = :n)';
+  const values = [`'${ownerId}'::uuid`, conversation, 'uuid7()', 'uuid7()', 'uuid7()', "'How long does screed dry?'", 'NULL::text', "'enqueue'", '1000000', "'bench'", '10000', "'streaming'"];
+  const fill = (text) => text.replace(/\$(\d+)/g, (_, k) => values[k - 1]).replace(/\s*\n\s*/g, ' ');
+  const same = `\\set n random(1, ${conversations})\n\\startpipeline\n${fill(statement('conversation_lock'))};\n${fill(statement('chat_ask'))};\n\\endpipeline\n`;
+  const any = sql(`SELECT conversation_id || ' ' || session_id FROM chat_messages WHERE owner_id = '${ownerId}' LIMIT 1`).split(' ');
+  const plain = `INSERT INTO bench_messages (owner_id, conversation_id, session_id, seq, role, text, parts, status) VALUES ('${ownerId}', '${any[0]}', '${any[1]}', (random() * 1e15)::bigint, 'user', 'How long does screed dry?', '[{"type":"text","text":"How long does screed dry?"}]', 'complete');\n`;
+  const rate = await interleaved("the question's write", {
+    renovationd: () => wrk(ours.port, '/', [`X-Owner-Token: ${token}`], ['-s', lua]),
+    'pgbench, the same statements': () => pgbench(same, 8),
+    'pgbench, one bare INSERT': () => pgbench(plain, 8),
+  });
   await stop(ours.child);
   await stop(sim.child);
-  addRow("POST …/messages (the question's write)", median(results.renovationd), median(results.pgbench), 'pgbench INSERT, 8 connections', 'writes/s', 0.8);
+  addRow("POST …/messages (the question's write)", rate.renovationd, rate['pgbench, the same statements'], 'pgbench, the same statements, 8 connections', 'writes/s', 0.8);
+  addRow("POST …/messages (the question's write)", rate.renovationd, rate['pgbench, one bare INSERT'], 'pgbench, one bare INSERT, 8 connections', 'writes/s', null);
 }
 
 async function relayRun(port, requests) {
