@@ -396,3 +396,91 @@ Test(takeover, stop_in_mid_answer_sends_readers_away_and_the_next_start_goes_on)
 	free(expected);
 	server_end(&s);
 }
+
+/* --- the database ----------------------------------------------------------------------------------------------------------- */
+
+Test(takeover, database_slower_than_the_model_holds_the_model_up_and_loses_nothing)
+{
+	const char *question = "Tell me. [sim:words=40000][sim:delay=0ms]";
+	struct server *s = server_start(NULL);
+	char *expected = undisturbed(s, question);
+	struct talk t;
+
+	talk_init(&t, s);
+	slow_write(s, "turn_chunks", "true");
+
+	struct followed f = talk_follow(&t, talk_ask(&t, question, ""), "", 90000);
+
+	cr_expect_str_eq(f.text, expected);
+	cr_expect(!f.has_gap);
+	followed_free(&f);
+	talk_fini(&t);
+	free(expected);
+	server_end(&s);
+}
+
+Test(takeover, database_restarted_in_mid_answer)
+{
+	struct cluster *cluster = cluster_create();
+	struct server *s = server_start_on(cluster, NULL);
+	char *expected = undisturbed(s, LONG_ANSWER);
+	struct talk t;
+
+	talk_init(&t, s);
+
+	const char *turn = talk_ask(&t, LONG_ANSWER, "");
+
+	cr_assert(has_events(&t, turn, 10));
+	cluster_stop(cluster, SIGQUIT);
+	pause_ms(300);
+	cluster_start(cluster);
+	talk_wait(&t, turn, "completed", 30000);
+
+	struct followed f = talk_follow(&t, turn, "", 30000);
+
+	cr_expect_str_eq(f.text, expected);
+	expect_whole(&t, turn, &f);
+	followed_free(&f);
+	talk_fini(&t);
+	free(expected);
+	server_end(&s);
+	cluster_destroy(&cluster);
+}
+
+/* A commit whose confirmation was lost leaves a turn that has a living worker's lease and that this worker knows nothing of. Made here by hand. */
+Test(takeover, turn_whose_beginning_was_never_confirmed_is_begun_by_its_own_worker)
+{
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_CHAT_LEASE_MS=2000", NULL });
+	struct talk busy, t;
+
+	talk_init(&busy, s);
+	talk_init(&t, s);
+
+	const char *running = talk_ask(&busy, "Tell me. [sim:chunks=100][sim:delay=100ms]", "");
+	char *turn = cluster_sql(s->cluster, s->database,
+		format("WITH c AS (UPDATE renovationd.conversations SET last_seq = 2, active_turn_id = "
+		       "renovationd.uuid7() WHERE id = '%s' RETURNING *), "
+		       "q AS (INSERT INTO renovationd.chat_messages (owner_id, conversation_id, session_id, seq, role, "
+		       "text, turn_id) "
+		       "SELECT owner_id, id, session_id, 1, 'user', 'How long does screed dry?', active_turn_id FROM c "
+		       "RETURNING *), "
+		       "a AS (INSERT INTO renovationd.chat_messages (owner_id, conversation_id, session_id, seq, role, "
+		       "status, turn_id) "
+		       "SELECT owner_id, id, session_id, 2, 'assistant', 'streaming', active_turn_id FROM c RETURNING "
+		       "*) "
+		       "INSERT INTO renovationd.turns (id, owner_id, conversation_id, user_message_id, "
+		       "assistant_message_id, status, role, lease_owner, "
+		       "lease_until, fence, started_at) SELECT q.turn_id, q.owner_id, q.conversation_id, q.id, a.id, "
+		       "'running', 'streaming', "
+		       "r.lease_owner, now(), 1, now() FROM q, a, renovationd.turns r WHERE r.id = '%s' RETURNING id",
+			t.conversation, running));
+	struct followed f = talk_follow(&t, turn, "", 20000);
+
+	expect_whole(&t, turn, &f);
+	cr_expect(strlen(f.text) > 20);
+	followed_free(&f);
+	free(turn);
+	talk_fini(&t);
+	talk_fini(&busy);
+	server_end(&s);
+}
