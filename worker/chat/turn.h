@@ -150,8 +150,7 @@ void chat_add(struct chat *chat, struct turn *t);
 void chat_remove(struct chat *chat, struct turn *t);
 void chat_mark_dirty(
 	struct chat *chat, const struct ring *ring); /* its readers are woken at the end of the loop turn */
-void chat_turn_gone(struct chat *chat);              /* one less: the drain may be over */
-void chat_reader_gone(struct chat *chat);
+void chat_each_turn(struct chat *chat, void (*fn)(struct turn *t)); /* `fn` may destroy it */
 void chat_live_leases(const struct chat *chat, struct buffer *out); /* text[] of the host's living workers */
 bool chat_lease_of(const struct chat *chat, int slot, uint64_t epoch, char out[96]);
 bool chat_is_lowest(const struct chat *chat); /* the sweep is ours */
@@ -210,6 +209,12 @@ void checkpoint_start(struct turn *t);              /* at once, unless one is un
 void checkpoint_pack(struct turn *t, struct buffer *chunk, uint64_t *from_out, uint64_t *to_out);
 /* Calls turn_settled when no checkpoint is under way and the backlog is in the ring. */
 void checkpoint_settle(struct turn *t);
+
+/* leave.c */
+void leave_open(struct chat *chat);       /* registers with the shutdown coordinator */
+void leave_drop_turns(struct chat *chat); /* at the very end */
+void chat_turn_gone(struct chat *chat);   /* one less: the drain may be over */
+void chat_reader_gone(struct chat *chat);
 
 /* model.c */
 void model_start(struct turn *t); /* an attempt now, or later, or the turn fails */
