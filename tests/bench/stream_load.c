@@ -143,6 +143,12 @@ static void on_readable(struct peer *p)
 	size_t whole = p->tail_length + (size_t)length;
 
 	bytes[whole] = '\0';
+	if (!p->has_answer && strncmp(bytes, "HTTP/1.1 200", strlen("HTTP/1.1 200")) != 0) {
+		(void)fprintf(stderr, "stream_load: refused: %.12s\n", bytes);
+		peers_failed++;
+		close_peer(p);
+		return;
+	}
 	find_stamps(bytes, whole, p->tail_length, now);
 	p->has_answer = true;
 	if (whole >= 5 && memcmp(bytes + whole - 5, "0\r\n\r\n", 5) == 0) {

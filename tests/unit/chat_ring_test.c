@@ -114,7 +114,7 @@ Test(ring, events_that_no_chunk_holds_are_never_pushed_out)
 	rings_close(&rings);
 }
 
-Test(ring, a_full_area_says_so_and_ended_rings_are_swept)
+Test(ring, a_full_area_says_so_and_ended_rings_make_room)
 {
 	struct rings *rings = rings_of(rings_fd(16), 0, 1);
 	uint32_t count = rings_count(rings);
@@ -130,6 +130,11 @@ Test(ring, a_full_area_says_so_and_ended_rings_are_swept)
 	cr_assert_eq(ring_claim(rings, &more, 1, 0, &ring), ERROR_FULL);
 	for (uint32_t i = 0; i < count; i++)
 		cr_assert_not_null(ring_find(rings, &turns[i]));
+	ring_end(ring_find(rings, &turns[3]));
+	cr_assert_eq(ring_claim(rings, &more, 1, 0, &ring), ERROR_NONE, "one that only lingers makes room");
+	cr_assert_null(ring_find(rings, &turns[3]));
+	more = uuid_create();
+	cr_assert_eq(ring_claim(rings, &more, 1, 0, &ring), ERROR_FULL);
 	ring_end(ring_find(rings, &turns[0]));
 	rings_sweep(rings, 1000000);
 	cr_assert_not_null(ring_find(rings, &turns[0]));

@@ -147,8 +147,7 @@ static void ring_own(struct rings *rings, struct ring *ring)
 	atomic_store(&ring->owner, rings->epoch);
 }
 
-enum error ring_claim(
-	struct rings *rings, const struct uuid *turn, uint64_t fence, uint64_t last, struct ring **ring_out)
+static struct ring *ring_take_free(struct rings *rings, const struct uuid *turn)
 {
 	uint32_t start = ring_start_of(rings, turn);
 
@@ -156,24 +155,58 @@ enum error ring_claim(
 		struct ring *ring = ring_at(rings, (start + i) % rings->count);
 		uint32_t is_free = RING_STATE_FREE;
 
-		if (atomic_load_explicit(&ring->state, memory_order_relaxed) != RING_STATE_FREE ||
-			!atomic_compare_exchange_strong(&ring->state, &is_free, RING_STATE_CLAIMED))
-			continue;
-		atomic_fetch_add(&ring->use, 1);
-		ring->turn = *turn;
-		ring_own(rings, ring);
-		atomic_store(&ring->fence, fence);
-		atomic_store(&ring->watchers, 0);
-		atomic_store(&ring->ended_ms, 0);
-		atomic_store(&ring->tail, 0);
-		atomic_store(&ring->head, 0);
-		atomic_store(&ring->last, last);
-		atomic_store(&ring->stored, last);
-		atomic_store(&ring->state, RING_STATE_LIVE);
-		*ring_out = ring;
-		return ERROR_NONE;
+		if (atomic_load_explicit(&ring->state, memory_order_relaxed) == RING_STATE_FREE &&
+			atomic_compare_exchange_strong(&ring->state, &is_free, RING_STATE_CLAIMED))
+			return ring;
 	}
-	return ERROR_FULL;
+	return NULL;
+}
+
+/* Lingering is a favour to late readers, never a reason to refuse a question: the ring that ended longest ago, one without readers first. Its
+ * events are all in chunks. */
+static struct ring *ring_take_ended(struct rings *rings)
+{
+	struct ring *best = NULL;
+	uint32_t ended = RING_STATE_ENDED;
+
+	for (uint32_t i = 0; i < rings->count; i++) {
+		struct ring *ring = ring_at(rings, i);
+
+		if (atomic_load_explicit(&ring->state, memory_order_relaxed) != RING_STATE_ENDED)
+			continue;
+
+		bool is_watched = atomic_load(&ring->watchers) != 0;
+		bool best_is_watched = best != NULL && atomic_load(&best->watchers) != 0;
+
+		if (best == NULL || (best_is_watched && !is_watched) ||
+			(best_is_watched == is_watched && atomic_load(&ring->ended_ms) < atomic_load(&best->ended_ms)))
+			best = ring;
+	}
+	return best != NULL && atomic_compare_exchange_strong(&best->state, &ended, RING_STATE_CLAIMED) ? best : NULL;
+}
+
+enum error ring_claim(
+	struct rings *rings, const struct uuid *turn, uint64_t fence, uint64_t last, struct ring **ring_out)
+{
+	struct ring *ring = ring_take_free(rings, turn);
+
+	for (int attempt = 0; ring == NULL && attempt < 3; attempt++) /* another worker may have been faster */
+		ring = ring_take_ended(rings);
+	if (ring == NULL)
+		return ERROR_FULL;
+	atomic_fetch_add(&ring->use, 1);
+	ring->turn = *turn;
+	ring_own(rings, ring);
+	atomic_store(&ring->fence, fence);
+	atomic_store(&ring->watchers, 0);
+	atomic_store(&ring->ended_ms, 0);
+	atomic_store(&ring->tail, 0);
+	atomic_store(&ring->head, 0);
+	atomic_store(&ring->last, last);
+	atomic_store(&ring->stored, last);
+	atomic_store(&ring->state, RING_STATE_LIVE);
+	*ring_out = ring;
+	return ERROR_NONE;
 }
 
 static bool ring_is_readable(const struct ring *ring)

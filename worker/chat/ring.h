@@ -19,7 +19,7 @@ struct ring;  /* one ring, in shared memory */
 MUST_CHECK enum error rings_open(int fd, int slot, uint64_t epoch, struct rings **rings_out);
 void rings_close(struct rings **rings);
 
-/* A free ring for this turn, owned by this worker; numbers go on after `last` (0 for a new turn), which readers see from the first moment. Errors: ERROR_FULL. */
+/* A free ring for this turn (when there is none, the one that ended longest ago), owned by this worker; numbers go on after `last` (0 for a new turn), which readers see from the first moment. Errors: ERROR_FULL. */
 MUST_CHECK enum error ring_claim(
 	struct rings *rings, const struct uuid *turn, uint64_t fence, uint64_t last, struct ring **ring_out);
 /* The live or lingering ring of a turn, by anyone; NULL when there is none. */
