@@ -180,16 +180,36 @@ static size_t answered(void)
 	return count;
 }
 
-static void pump(int epoll, bool until_first_bytes)
+static void read_ready(int epoll, int timeout_ms)
 {
 	struct epoll_event events[256];
+	int count = epoll_wait(epoll, events, 256, timeout_ms);
+
+	for (int i = 0; i < count; i++)
+		on_readable(events[i].data.ptr);
+}
+
+/* People do not ask in step: the streams begin up to 2 ms apart, the same way each time. */
+static void open_all(int port, int epoll)
+{
+	uint32_t seed = 1;
+	int64_t due_us = now_us();
+
+	for (size_t i = 0; i < peer_count; i++) {
+		while (now_us() < due_us)
+			read_ready(epoll, 0);
+		open_peer(&peers[i], port, epoll);
+		seed = seed * 1664525 + 1013904223;
+		due_us += seed >> 21; /* 0 to 2047 microseconds */
+	}
+}
+
+static void pump(int epoll, bool until_first_bytes)
+{
 	int64_t give_up = now_us() + GIVE_UP_US;
 
 	while (peers_open > 0 && now_us() < give_up) {
-		int count = epoll_wait(epoll, events, 256, 1000);
-
-		for (int i = 0; i < count; i++)
-			on_readable(events[i].data.ptr);
+		read_ready(epoll, 1000);
 		if (until_first_bytes && answered() == peer_count)
 			return;
 	}
@@ -205,13 +225,8 @@ static void hold(int port, int epoll, size_t count)
 		peers[i] = first;
 		open_peer(&peers[i], port, epoll);
 		if (i % 100 == 99) /* keep within the server's accept queue */
-			while (answered() < i + 1 - peers_failed) {
-				struct epoll_event events[256];
-				int ready = epoll_wait(epoll, events, 256, 1000);
-
-				for (int j = 0; j < ready; j++)
-					on_readable(events[j].data.ptr);
-			}
+			while (answered() < i + 1 - peers_failed)
+				read_ready(epoll, 1000);
 	}
 	pump(epoll, true);
 	(void)printf("holding %zu failed %zu\n", peers_open, peers_failed);
@@ -238,8 +253,7 @@ int main(int argc, char **argv)
 		hold(port, epoll, strtoul(argv[4], NULL, 10));
 		return 0;
 	}
-	for (size_t i = 0; i < peer_count; i++)
-		open_peer(&peers[i], port, epoll);
+	open_all(port, epoll);
 	pump(epoll, false);
 	qsort(latencies, latency_count, sizeof *latencies, compare);
 	(void)printf("{\"streams\":%zu,\"failed\":%zu,\"unfinished\":%zu,\"deltas\":%zu,\"p50_us\":%lld,\"p99_us\":%"
