@@ -159,5 +159,10 @@ void operation_refused(struct operation *o, enum error e, const struct db_result
 
 void operation_tag(struct operation *o, struct text etag)
 {
-	response_header(o->rq, "ETag", arena_printf(&o->rq->arena, "\"%.*s\"", TEXT_ARGS(etag)).bytes);
+	char *quoted = arena_alloc(&o->rq->arena, etag.length + 3);
+
+	quoted[0] = '"';
+	memcpy(quoted + 1, etag.bytes, etag.length);
+	quoted[etag.length + 1] = '"';
+	response_header(o->rq, "ETag", quoted);
 }

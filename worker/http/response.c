@@ -128,7 +128,14 @@ void response_header(struct request *rq, const char *name, const char *value)
 	struct header_line *line = arena_alloc(&rq->arena, sizeof *line);
 
 	must(strpbrk(value, "\r\n") == NULL && rs->status == 0);
-	line->line = arena_printf(&rq->arena, "%s: %s\r\n", name, value);
+	size_t name_length = strlen(name), value_length = strlen(value);
+	char *bytes = arena_alloc(&rq->arena, name_length + value_length + 5);
+
+	memcpy(bytes, name, name_length);
+	memcpy(bytes + name_length, ": ", 2);
+	memcpy(bytes + name_length + 2, value, value_length);
+	memcpy(bytes + name_length + 2 + value_length, "\r\n", 2);
+	line->line = text_span(bytes, name_length + value_length + 4);
 	*rs->last = line;
 	rs->last = &line->next;
 }
