@@ -374,8 +374,10 @@ Test(chat, questions_wait_their_turn)
 				     talk.conversation)),
 		0);
 	cr_expect_eq(cluster_count(server->cluster, server->database,
-			     "SELECT count(*) FROM renovationd.turns a JOIN renovationd.chat_messages p ON p.id = a.user_message_id, "
-			     "renovationd.turns b JOIN renovationd.chat_messages q ON q.id = b.user_message_id WHERE q.seq > p.seq AND "
+			     "SELECT count(*) FROM renovationd.turns a JOIN renovationd.chat_messages p ON p.id = "
+			     "a.user_message_id, "
+			     "renovationd.turns b JOIN renovationd.chat_messages q ON q.id = b.user_message_id WHERE "
+			     "q.seq > p.seq AND "
 			     "b.started_at < a.ended_at"),
 		0);
 }
