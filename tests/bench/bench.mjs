@@ -239,7 +239,7 @@ async function simulator(...args) {
 // The question's write: conversation locked, message, turn and conversation written, one transaction. The model never answers here and each
 // conversation has an answer under way, so that questions queue and nothing but the write is measured. pgbench does the same statements.
 async function benchInsert() {
-  const conversations = 400;
+  const conversations = 900;
   const sim = await simulator('--fault', 'silence');
   const ours = await renovationd({ DATABASE_URL: url, GEMINI_BASE_URL: `http://127.0.0.1:${sim.port}`, RENOVATIOND_CHAT_QUEUE_MAX: '100' });
   const token = await owner(ours.port);
