@@ -713,3 +713,27 @@ Test(chat, use_chat_routes_ask_follow_and_stop)
 	stream_close(&s);
 	stream_close(&again);
 }
+
+/* --- tracing ----------------------------------------------------------------------------------------------------------------- */
+
+Test(chat, the_trace_of_a_question_goes_on_to_the_model)
+{
+	static const char trace[] = "0af7651916cd43dd8448eb211c80319c";
+	struct reply r = client_request(&talk.client, "POST",
+		format("/api/conversations/%s/messages", talk.conversation),
+		format("traceparent: 00-%s-b7ad6b7169203331-01\r\n", trace), "{\"content\":\"[sim:repeat=traced]\"}");
+
+	cr_assert_eq(r.status, 202);
+
+	struct json_object *asked = reply_json(&r);
+
+	talk_wait(&talk, json_at(asked, "turn.id"), "completed", 10000);
+	json_object_put(asked);
+	reply_free(&r);
+
+	struct reply log = simulator_request(server, "GET", "/sim/log", NULL);
+
+	cr_expect_not_null(strstr(log.body, format("00-%s-", trace)), "the model's calls carry the trace");
+	cr_expect_null(strstr(log.body, "b7ad6b7169203331"), "with a span of their own");
+	reply_free(&log);
+}

@@ -166,7 +166,8 @@ static void begin_turn(struct ask *a, const struct db_result *r)
 		.message = a->message,
 		.answer = a->answer,
 		.fence = 1,
-		.role = MODEL_ROLE_STREAMING };
+		.role = MODEL_ROLE_STREAMING,
+		.trace_id = a->rq->trace_id };
 	struct ring *ring = a->ring;
 
 	a->ring = NULL;

@@ -2,6 +2,9 @@
  * Called by turn.c for each step; its callback turns provider events into the turn's. Retries end with the first delta, breakers are shared by all workers. */
 #include "config.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "worker/chat/parts.h"
@@ -12,6 +15,17 @@
 #define QUOTA_OPEN_MS  3600000
 #define AUTH_OPEN_MS   15000
 #define GONE_OPEN_MS   3600000
+
+/* The trace of who asked, with a span of its own for each attempt (W3C Trace Context, version 00). */
+static const char *format_trace_parent(const struct turn *t, char out[56])
+{
+	struct uuid random = uuid_create();
+	uint64_t span;
+
+	memcpy(&span, random.bytes + 8, sizeof span);
+	(void)snprintf(out, 56, "00-%s-%016" PRIx64 "-01", t->trace_id, span);
+	return out;
+}
 
 static void model_attempt(struct turn *t, const char *model, struct scoreboard_breaker *breaker);
 
@@ -348,8 +362,10 @@ static void on_model(void *arg, const struct model_event *event)
 static void model_attempt(struct turn *t, const char *model, struct scoreboard_breaker *breaker)
 {
 	struct chat *chat = t->chat;
+	char trace_parent[56];
 	struct model_request request = { .role = t->role,
 		.model = model,
+		.trace_parent = format_trace_parent(t, trace_parent),
 		.system = buffer_text(&t->prompt.system),
 		.tools = chat->declarations,
 		.tool_count = tool_count,

@@ -4,6 +4,8 @@
 #include "config.h"
 #include "worker/chat/turn.h"
 
+#include <stdio.h>
+
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -155,6 +157,19 @@ static void turn_init_buffers(struct turn *t)
 	prompt_init(&t->prompt);
 }
 
+static void take_trace(struct turn *t, const char *trace_id)
+{
+	size_t at = 0;
+
+	if (trace_id != NULL) {
+		(void)snprintf(t->trace_id, sizeof t->trace_id, "%s", trace_id);
+		return;
+	}
+	for (const char *c = t->id_text; *c != '\0'; c++)
+		if (*c != '-')
+			t->trace_id[at++] = *c;
+}
+
 void turn_create(struct chat *chat, const struct turn_row *row, struct ring *ring, bool is_resumed)
 {
 	struct turn *t = must_alloc(sizeof *t);
@@ -174,6 +189,7 @@ void turn_create(struct chat *chat, const struct turn_row *row, struct ring *rin
 		.ring = ring,
 		.is_resumed = is_resumed };
 	uuid_format(&t->id, t->id_text);
+	take_trace(t, row->trace_id);
 	turn_init_buffers(t);
 	t->started_ms = clock_monotonic_ms() - row->age_ms;
 	turn_arm_deadline(t, row->age_ms);

@@ -94,6 +94,7 @@ struct turn {
 	struct uuid id, owner, conversation, session, message, answer_id;
 	bool has_session;
 	char id_text[UUID_TEXT_BYTES];
+	char trace_id[33]; /* W3C: what the calls of the model carry */
 	uint64_t fence;
 	enum model_role role;
 	int attempt; /* take-overs before this one */
@@ -164,6 +165,7 @@ struct turn_row {
 	int attempt;
 	bool is_cancelled;
 	int64_t age_ms;
+	const char *trace_id; /* W3C, of the request that asked; NULL: the turn's id serves as one */
 };
 /* From the columns that turn_next and the claims share, beginning with `ended`. False when the row is empty. */
 bool turn_row_read(const struct db_result *r, int row, struct turn_row *out);
