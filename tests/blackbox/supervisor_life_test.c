@@ -372,19 +372,26 @@ Test(supervisor_life, a_worker_that_hangs_is_killed_and_the_exit_is_0_because_it
 	server_end(&s);
 }
 
+/* Other tests lock things in other databases of the cluster. */
+#define OF_TASKS                                                                                                       \
+	"relation = 'renovationd.tasks'::regclass and database = (select oid from pg_database where datname = "        \
+	"current_database())"
+
 static bool is_locked(void *arg)
 {
 	const struct server *s = arg;
 
 	return cluster_count(s->cluster, s->database,
-		       "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted") > 0;
+		       "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and " OF_TASKS) >
+	       0;
 }
 
 static bool is_waiting(void *arg)
 {
 	const struct server *s = arg;
 
-	return cluster_count(s->cluster, s->database, "select count(*) from pg_locks where not granted") > 0;
+	return cluster_count(s->cluster, s->database, "select count(*) from pg_locks where not granted and " OF_TASKS) >
+	       0;
 }
 
 Test(supervisor_life, a_query_that_hangs_is_cancelled_and_holds_up_nobody)
