@@ -30,8 +30,8 @@ static const char *bin(const char *program)
 static struct process *start_unprivileged(const char *const argv[])
 {
 	const char *full[48] = { "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups",
-		"--pdeathsig=keep" };
-	size_t at = geteuid() == 0 ? 4 : 0;
+		"--pdeathsig=QUIT" };
+	size_t at = geteuid() == 0 ? 5 : 0; /* a change of user forgets the death signal, so setpriv sets it anew */
 
 	for (size_t i = 0; argv[i] != NULL && at < 47; i++)
 		full[at++] = argv[i];
