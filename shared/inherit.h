@@ -10,9 +10,10 @@ enum inherit_fd {
 	INHERIT_LIFELINE = 6,   /* read end of a pipe; end of file = the supervisor is gone */
 	INHERIT_SCOREBOARD = 7, /* memfd: struct scoreboard */
 	INHERIT_RINGS = 8,      /* memfd: chat_live_turns rings of RING_BYTES, zeroed when first made */
-	INHERIT_INBOX = 9,  /* this slot's end of the mesh: SOCK_SEQPACKET, non-blocking, read only by this worker */
-	INHERIT_MESH = 16,  /* INHERIT_MESH + s: write to reach the worker in slot s, for s < SLOTS_MAX, non-blocking */
-	INHERIT_REPORT = 10 /* --check: pipe for the report */
+	INHERIT_INBOX = 9, /* this slot's end of the mesh: SOCK_SEQPACKET, non-blocking, read only by this worker */
+	INHERIT_MESH = 16, /* INHERIT_MESH + s: write to reach the worker in slot s, for s < SLOTS_MAX, non-blocking */
+	INHERIT_REPORT = 10, /* --check: pipe for the report */
+	INHERIT_ADMIN = 11   /* the admin listening socket, non-blocking; closed when option admin_listen is empty */
 };
 
 #define SLOTS_MAX  64          /* worker slots of a host, old and new generations together */

@@ -37,6 +37,8 @@ static void on_message(struct supervisor *s, struct slot *slot, const struct mes
 	case MESSAGE_DRAIN:
 	case MESSAGE_SLOT_DIED:
 	case MESSAGE_LOG_LEVEL:
+	case MESSAGE_LOG_FILE:
+	case MESSAGE_OPTIONS:
 	case MESSAGE_TURN_EVENTS:
 	case MESSAGE_TURN_CANCEL:
 	case MESSAGE_COUNT: break;

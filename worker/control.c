@@ -181,6 +181,8 @@ static void on_message(struct supervisor_link *link, const struct message *m)
 		if (m->level.level <= LOG_FATAL)
 			log_set_level((enum log_level)m->level.level);
 		return;
+	case MESSAGE_LOG_FILE:
+	case MESSAGE_OPTIONS:
 	case MESSAGE_WORKER_READY:
 	case MESSAGE_WORKER_DRAINING:
 	case MESSAGE_WORKER_CLOSED:

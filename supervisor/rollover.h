@@ -1,0 +1,45 @@
+/* rollover.h: one generation of workers follows another: reload, scaling, drain and resume, the restart of one slot. A new worker is ready before an
+ * old one is told to leave. One change at a time: a stop outranks all, an upgrade outranks a reload, a second reload waits (one at most; later ones join it).
+ * Called by signals.c and by control.c, which answers its client when `done` comes. */
+#ifndef RENOVATIOND_SUPERVISOR_ROLLOVER_H
+#define RENOVATIOND_SUPERVISOR_ROLLOVER_H
+
+#include "shared/scoreboard.h"
+#include "supervisor/supervisor.h"
+
+/* How a change ended. */
+struct rollover_outcome {
+	enum reload_result result; /* RELOAD_NONE when it was overtaken (a stop, an upgrade) */
+	uint32_t generation;       /* that serves now */
+	int64_t ms;                /* how long it took */
+	const char *text; /* for people: what changed, or the first fault with its place; borrowed for the call */
+	const char *changed_live;    /* names of options, comma-separated, "" = none; borrowed for the call */
+	const char *changed_workers; /* likewise */
+	const char *needs_restart;   /* changed in the file but not applied */
+	const char *faults_json;     /* array of the faults of a rejected configuration; "" = none */
+};
+typedef void rollover_done_fn(void *arg, const struct rollover_outcome *outcome);
+
+/* Each is asynchronous: `done` (may be NULL) comes exactly once, from the loop, never inside the call. `who` is for the log ("SIGHUP", "uid 0 pid 17").
+ * False when it cannot begin; then *why_out (static) says so and `done` does not come. */
+bool rollover_reload(struct supervisor *s, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
+/* Pool of `workers` from now on, until the next reload reads the option again. */
+bool rollover_scale(struct supervisor *s, int workers, const char *who, const char **why_out);
+/* All workers leave; one that answers probes only takes their place. */
+bool rollover_drain(struct supervisor *s, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
+bool rollover_resume(struct supervisor *s, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
+/* A new worker takes the place of the one in `slot`. */
+bool rollover_replace(
+	struct supervisor *s, int slot, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
+/* `done` of whoever must not be called any more (its connection is gone). */
+void rollover_forget(struct supervisor *s, void *arg);
+
+/* Opens option log_file anew and hands it to all workers; the old one stays when that fails. */
+bool rollover_reopen_logs(struct supervisor *s, const char *who, const char **why_out);
+/* Until the next reload or restart. */
+void rollover_log_level(struct supervisor *s, int level, const char *who);
+
+MUST_CHECK enum error rollover_open(struct supervisor *s);
+void rollover_close(struct supervisor *s);
+
+#endif

@@ -1,0 +1,15 @@
+/* upgrade.h: a new renovationd takes over in place: same process id, same workers until the new ones are ready, back to the saved old program when they
+ * do not get ready. Called by signals.c (USR2) and control.c. */
+#ifndef RENOVATIOND_SUPERVISOR_UPGRADE_H
+#define RENOVATIOND_SUPERVISOR_UPGRADE_H
+
+#include "supervisor/supervisor.h"
+
+/* `text` is for people, borrowed for the call. Comes at most once and only where no exec happened before: refused by the new program's check. Who waits
+ * for the end asks again after the exec: the pool's last_upgrade_at_us has changed then. */
+typedef void upgrade_done_fn(void *arg, bool is_done, const char *text);
+
+bool upgrade_begin(struct supervisor *s, const char *who, upgrade_done_fn *done, void *arg, const char **why_out);
+void upgrade_forget(struct supervisor *s, void *arg);
+
+#endif
