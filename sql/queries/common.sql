@@ -29,3 +29,38 @@ SELECT false, NULL, NULL FROM present WHERE NOT EXISTS (SELECT FROM shown)
 
 -- fragment: removed
 SELECT EXISTS (SELECT FROM gone) AS is_done FROM present
+
+-- What belongs to a session (rooms, products, contractors, tasks) is kept in tables of one form. The frames below take the table and the fragment
+-- that shows a row `r` of it; a create or update writes its CTE `made` or `changed` itself, because there the columns are named.
+
+-- fragment: child_newest_first
+SELECT '' AS key, r.id, CASE WHEN r.id IS NOT NULL THEN {{{{2}}}} END AS body
+FROM renovation_sessions p
+LEFT JOIN LATERAL (
+	SELECT * FROM {{1}}
+	WHERE owner_id = $1 AND session_id = $2
+		AND id < coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+		AND ($5 IS NULL OR status = $5) AND ($6::uuid IS NULL OR room_id = $6)
+	ORDER BY id DESC LIMIT $4
+) r ON true
+WHERE p.owner_id = $1 AND p.id = $2
+ORDER BY r.id DESC
+
+-- fragment: child_created
+touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM made)),
+shown AS (SELECT r.id, r.version::text AS etag, {{{{1}}}} AS body FROM made r),
+{{kept}}
+
+-- fragment: child_read
+SELECT r.version::text AS etag, {{{{2}}}} AS body FROM {{1}} r WHERE r.owner_id = $1 AND r.id = $2
+
+-- fragment: child_updated
+touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM changed)),
+shown AS (SELECT r.version::text AS etag, {{{{1}}}} AS body FROM changed r)
+{{updated}}
+
+-- fragment: child_remove
+WITH present AS (SELECT id FROM {{1}} WHERE owner_id = $1 AND id = $2),
+gone AS (DELETE FROM {{1}} WHERE owner_id = $1 AND id = $2 AND ($3::int[] IS NULL OR version = ANY ($3)) RETURNING session_id),
+touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM gone))
+{{removed}}

@@ -10,17 +10,7 @@ json_build_object('id', r.id, 'sessionId', r.session_id, 'roomId', r.room_id, 't
 -- kind: read
 -- params: owner uuid, parent uuid, after_id uuid, limit int, status text, room_id uuid
 -- result: key text, id uuid, body json
-SELECT '' AS key, r.id, CASE WHEN r.id IS NOT NULL THEN {{contractor_body}} END AS body
-FROM renovation_sessions p
-LEFT JOIN LATERAL (
-	SELECT * FROM contractor_recommendations
-	WHERE owner_id = $1 AND session_id = $2
-		AND id < coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
-		AND ($5 IS NULL OR status = $5) AND ($6::uuid IS NULL OR room_id = $6)
-	ORDER BY id DESC LIMIT $4
-) r ON true
-WHERE p.owner_id = $1 AND p.id = $2
-ORDER BY r.id DESC;
+{{child_newest_first: contractor_recommendations, contractor_body}};
 
 -- statement: contractors_create
 -- kind: write
@@ -37,15 +27,13 @@ made AS (
 	WHERE NOT EXISTS (SELECT FROM prior)
 	RETURNING *
 ),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM made)),
-shown AS (SELECT r.id, r.version::text AS etag, {{contractor_body}} AS body FROM made r),
-{{kept}};
+{{child_created: contractor_body}};
 
 -- statement: contractors_read
 -- kind: read
 -- params: owner uuid, id uuid
 -- result: etag text, body json
-SELECT r.version::text AS etag, {{contractor_body}} AS body FROM contractor_recommendations r WHERE r.owner_id = $1 AND r.id = $2;
+{{child_read: contractor_recommendations, contractor_body}};
 
 -- statement: contractors_update
 -- kind: write
@@ -69,15 +57,10 @@ changed AS (
 	WHERE owner_id = $1 AND id = $2 AND ($4::int[] IS NULL OR version = ANY ($4))
 	RETURNING *
 ),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM changed)),
-shown AS (SELECT r.version::text AS etag, {{contractor_body}} AS body FROM changed r)
-{{updated}};
+{{child_updated: contractor_body}};
 
 -- statement: contractors_remove
 -- kind: write
 -- params: owner uuid, id uuid, versions int[]
 -- result: is_done bool
-WITH present AS (SELECT id FROM contractor_recommendations WHERE owner_id = $1 AND id = $2),
-gone AS (DELETE FROM contractor_recommendations WHERE owner_id = $1 AND id = $2 AND ($3::int[] IS NULL OR version = ANY ($3)) RETURNING session_id),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM gone))
-{{removed}};
+{{child_remove: contractor_recommendations}};

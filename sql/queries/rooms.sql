@@ -37,15 +37,13 @@ made AS (
 	WHERE NOT EXISTS (SELECT FROM prior)
 	RETURNING *
 ),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM made)),
-shown AS (SELECT r.id, r.version::text AS etag, {{room_body}} AS body FROM made r),
-{{kept}};
+{{child_created: room_body}};
 
 -- statement: rooms_read
 -- kind: read
 -- params: owner uuid, id uuid
 -- result: etag text, body json
-SELECT r.version::text AS etag, {{room_body}} AS body FROM renovation_rooms r WHERE r.owner_id = $1 AND r.id = $2;
+{{child_read: renovation_rooms, room_body}};
 
 -- statement: rooms_update
 -- kind: write
@@ -68,15 +66,10 @@ changed AS (
 	WHERE owner_id = $1 AND id = $2 AND ($4::int[] IS NULL OR version = ANY ($4))
 	RETURNING *
 ),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM changed)),
-shown AS (SELECT r.version::text AS etag, {{room_body}} AS body FROM changed r)
-{{updated}};
+{{child_updated: room_body}};
 
 -- statement: rooms_remove
 -- kind: write
 -- params: owner uuid, id uuid, versions int[]
 -- result: is_done bool
-WITH present AS (SELECT id FROM renovation_rooms WHERE owner_id = $1 AND id = $2),
-gone AS (DELETE FROM renovation_rooms WHERE owner_id = $1 AND id = $2 AND ($3::int[] IS NULL OR version = ANY ($3)) RETURNING session_id),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM gone))
-{{removed}};
+{{child_remove: renovation_rooms}};

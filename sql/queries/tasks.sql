@@ -64,15 +64,13 @@ made AS (
 	WHERE NOT EXISTS (SELECT FROM prior)
 	RETURNING *
 ),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM made)),
-shown AS (SELECT r.id, r.version::text AS etag, {{task_body}} AS body FROM made r),
-{{kept}};
+{{child_created: task_body}};
 
 -- statement: tasks_read
 -- kind: read
 -- params: owner uuid, id uuid
 -- result: etag text, body json
-SELECT r.version::text AS etag, {{task_body}} AS body FROM tasks r WHERE r.owner_id = $1 AND r.id = $2;
+{{child_read: tasks, task_body}};
 
 -- statement: tasks_update
 -- kind: write
@@ -94,9 +92,7 @@ changed AS (
 	WHERE owner_id = $1 AND id = $2 AND ($4::int[] IS NULL OR version = ANY ($4))
 	RETURNING *
 ),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM changed)),
-shown AS (SELECT r.version::text AS etag, {{task_body}} AS body FROM changed r)
-{{updated}};
+{{child_updated: task_body}};
 
 -- Completing what is done, or reopening what is open, changes nothing, not even the version.
 -- statement: tasks_complete
@@ -139,7 +135,4 @@ shown AS (
 -- kind: write
 -- params: owner uuid, id uuid, versions int[]
 -- result: is_done bool
-WITH present AS (SELECT id FROM tasks WHERE owner_id = $1 AND id = $2),
-gone AS (DELETE FROM tasks WHERE owner_id = $1 AND id = $2 AND ($3::int[] IS NULL OR version = ANY ($3)) RETURNING session_id),
-touched AS (UPDATE renovation_sessions SET updated_at = now() WHERE owner_id = $1 AND id = (SELECT session_id FROM gone))
-{{removed}};
+{{child_remove: tasks}};

@@ -45,6 +45,8 @@ static const struct {
 	{ HEAD "-- params: owner uuid\nSELECT $1, $2;\n", "$2 in one has no entry" },
 	{ HEAD "-- result: body bytea, at timestamptz\nSELECT 1;\n", "beside bytea only" },
 	{ HEAD "SELECT {{nothing}};\n", "fragment nothing is not known" },
+	{ "-- fragment: of\n{{1}}, {{2}}\n" HEAD "SELECT {{of: a}};\n", "fragment of takes 2 arguments, not 1" },
+	{ "-- fragment: of\n1\n" HEAD "SELECT {{of: a}};\n", "fragment of takes 0 arguments, not 1" },
 	{ "-- kind: read\n", "a.sql:1: error: 'kind:' does not belong here" },
 };
 
@@ -64,6 +66,7 @@ static const char *const good[] = {
 	"-- only a comment\n",
 	HEAD "-- result: a text\n-- why it is so\nSELECT 'it''s; $2 \"q\" \\' AS a -- $3;\n\tFROM x;\n",
 	HEAD "-- params: owner uuid,\n-- params: id uuid\nSELECT $1, $2 FROM updated, update_log;\n",
+	"-- fragment: row\na, b\n-- fragment: of\n{{{{2}}}} FROM {{1}}\n" HEAD "SELECT {{of: t, row}};\n",
 };
 
 Test(db_generator, what_it_makes_compiles)

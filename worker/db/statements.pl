@@ -10,6 +10,9 @@
 #
 #   -- fragment: room_body             words that several statements share, in any file; {{room_body}} puts them there
 #   json_build_object('id', id)
+#
+#   -- fragment: child_read            with arguments: {{child_read: renovation_rooms, room_body}} puts the first for {{1}} and so on;
+#   SELECT {{{{2}}}} FROM {{1}} …      an argument may name a fragment
 use strict;
 use warnings;
 
@@ -51,12 +54,24 @@ sub bare {
 	return $sql;
 }
 
+# The words of a fragment with its arguments in their places.
+sub fragment {
+	my ($where, $name, $list) = @_;
+	my @given = split /\s*,\s*/, $list // '';
+	my $text = $fragments{$name};
+	if (!defined $text) { fault($where, "fragment $name is not known"); return '' }
+	my ($wanted) = sort { $b <=> $a } 0, $text =~ /\{\{(\d+)\}\}/g;
+	if ($wanted != @given) { fault($where, "fragment $name takes $wanted arguments, not " . @given); return '' }
+	$text =~ s/\{\{(\d+)\}\}/$given[$1 - 1]/g;
+	return $text;
+}
+
 sub finish {
 	my ($s) = @_;
 	my $where = $s->{where};
 	fault($where, "statement $s->{name} has no '-- kind: read' or '-- kind: write'") unless $s->{kind};
 	for (my $depth = 0; $s->{sql} =~ /\{\{/ && $depth < 4; $depth++) {
-		$s->{sql} =~ s/\{\{(\w+)\}\}/$fragments{$1} \/\/ do { fault($where, "fragment $1 is not known"); '' }/ge;
+		$s->{sql} =~ s/\{\{(\w+)(?::\s*([^{}]*))?\}\}/fragment($where, $1, $2)/ge;
 	}
 	fault($where, "fragments of $s->{name} use each other in a circle, or {{ }} is malformed") if $s->{sql} =~ /\{\{/;
 	$s->{sql} =~ s/^\s*--[^\n]*\n//gm;
