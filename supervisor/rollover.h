@@ -31,6 +31,12 @@ bool rollover_resume(struct supervisor *s, const char *who, rollover_done_fn *do
 /* A new worker takes the place of the one in `slot`. */
 bool rollover_replace(
 	struct supervisor *s, int slot, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
+/* After an upgrade's exec: every worker there is belongs to an older generation and serves on; a new generation of as many workers as the options say takes
+ * their place as in a reload. The configuration is s->config as it stands (the upgrade checked it); a reload has nothing to do with it. On failure the new
+ * workers are gone or told to go, and s->generation and the old workers are as before. The caller writes the pool's last_upgrade fields, not this. */
+bool rollover_take_over(struct supervisor *s, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
+/* An exec is next: whatever change is under way is given up as it stands (its `done` comes with RELOAD_NONE); slots keep their flags. Nothing when there is none. */
+void rollover_abandon(struct supervisor *s);
 /* `done` of whoever must not be called any more (its connection is gone). */
 void rollover_forget(struct supervisor *s, void *arg);
 

@@ -12,4 +12,11 @@ typedef void upgrade_done_fn(void *arg, bool is_done, const char *text);
 bool upgrade_begin(struct supervisor *s, const char *who, upgrade_done_fn *done, void *arg, const char **why_out);
 void upgrade_forget(struct supervisor *s, void *arg);
 
+/* Called by reap.c for each child that is no worker: true when it was ours (the new program's check). */
+bool upgrade_child_ended(struct supervisor *s, pid_t pid, int status);
+/* Is an upgrade under way: from its beginning to the last of it, over the exec? A reload, scaling and the like are refused meanwhile. */
+bool upgrade_is_running(const struct supervisor *s);
+/* A stop begins: it outranks us. */
+void upgrade_cancel(struct supervisor *s);
+
 #endif
