@@ -143,6 +143,7 @@ void scoreboard_retire(struct scoreboard *board, int slot)
 	SCOREBOARD_SET(dead->state, WORKER_NONE);
 	SCOREBOARD_SET(dead->started_at_us, 0);
 	SCOREBOARD_SET(dead->ready_at_us, 0);
+	SCOREBOARD_SET(dead->drain_until_us, 0);
 	SCOREBOARD_SET(dead->heartbeat_us, 0);
 	SCOREBOARD_SET(dead->loop_lag_us, 0);
 	SCOREBOARD_SET(dead->connections, 0);

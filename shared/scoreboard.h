@@ -13,7 +13,7 @@
 #include "shared/must.h"
 
 #define SCOREBOARD_MAGIC  0x72656e6fu
-#define SCOREBOARD_LAYOUT 2 /* grows with each change of these structs */
+#define SCOREBOARD_LAYOUT 3 /* grows with each change of these structs */
 #define BREAKERS_MAX      16
 
 enum worker_state {
@@ -60,6 +60,7 @@ struct scoreboard_slot {
 	_Atomic uint32_t state;            /* enum worker_state; worker, the supervisor for NONE, BOOT and EXITED */
 	_Atomic int64_t started_at_us;     /* monotonic; supervisor */
 	_Atomic int64_t ready_at_us;       /* monotonic; worker */
+	_Atomic int64_t drain_until_us;    /* monotonic: when it is made to leave; 0 = it does not drain; supervisor */
 	_Atomic int64_t heartbeat_us;      /* monotonic, written every second from the loop; worker */
 	_Atomic int64_t loop_lag_us;       /* how late the last heartbeat timer was; worker */
 	_Atomic uint32_t connections;      /* open sockets of clients */
