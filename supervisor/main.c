@@ -154,6 +154,7 @@ static int start(struct supervisor *s)
 	if (notify_open(s) != ERROR_NONE || signals_open(s) != ERROR_NONE || watch_open(s) != ERROR_NONE ||
 		pool_open(s) != ERROR_NONE)
 		return failed("open the loop", EXIT_OS);
+	pool_start(s);
 	return EXIT_OK;
 }
 
@@ -204,6 +205,7 @@ int main(int argc, char **argv)
 	signals_block();
 	log_open("renovationd", -1, LOG_INFO, STDERR_FILENO);
 	init(&s, &config);
+	s.config_file = arguments.file;
 	read_configuration(&s, &config, arguments.file);
 	s.environment = spawn_environment();
 	(void)program_find(s.options->worker_program, "renovationd-worker", s.worker_program, sizeof s.worker_program);

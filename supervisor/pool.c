@@ -170,9 +170,6 @@ enum error pool_open(struct supervisor *s)
 {
 	struct timeval interval = { .tv_usec = LOOK_US };
 
-	s->generation = 1;
-	s->wanted = options_workers(s->options);
-	s->quorum = s->options->min_ready > 0 ? (int)s->options->min_ready : s->wanted;
 	for (int i = 0; i < SLOTS_MAX; i++) {
 		struct slot *slot = &s->slots[i];
 
@@ -186,12 +183,19 @@ enum error pool_open(struct supervisor *s)
 	s->escalation = event_new(s->base, -1, EV_PERSIST, on_look, s);
 	if (s->escalation == NULL || event_add(s->escalation, &interval) != 0)
 		return ERROR_SYSTEM;
+	return ERROR_NONE;
+}
+
+void pool_start(struct supervisor *s)
+{
+	s->generation = 1;
+	s->wanted = options_workers(s->options);
+	s->quorum = s->options->min_ready > 0 ? (int)s->options->min_ready : s->wanted;
 	for (int i = 0; i < s->wanted; i++) {
 		s->slots[i].is_wanted = true;
 		start_worker(s, &s->slots[i]);
 	}
 	notify_status("starting %d workers", s->wanted);
-	return ERROR_NONE;
 }
 
 void pool_stop_spawning(struct supervisor *s)

@@ -45,6 +45,17 @@ bool rollover_reopen_logs(struct supervisor *s, const char *who, const char **wh
 /* Until the next reload or restart. */
 void rollover_log_level(struct supervisor *s, int level, const char *who);
 
+/* A stop begins: the change under way ends, its workers are the stop's to tell. */
+void rollover_stop(struct supervisor *s);
+bool rollover_is_busy(const struct supervisor *s); /* a change is under way or waits */
+bool rollover_is_drained(const struct supervisor *s);
+
+/* From channel.c, pool.c and reap.c. */
+void rollover_worker_ready(struct supervisor *s, struct slot *slot);
+/* A worker that the change under way started is dead. */
+void rollover_new_worker_ended(struct supervisor *s, const struct slot *slot, int exit_code);
+bool rollover_child_ended(struct supervisor *s, pid_t pid, int status); /* false: not one of ours */
+
 MUST_CHECK enum error rollover_open(struct supervisor *s);
 void rollover_close(struct supervisor *s);
 

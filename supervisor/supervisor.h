@@ -47,7 +47,12 @@ struct slot {
 	bool is_leaving;               /* we asked it to go */
 	bool is_draining;              /* it said that it accepts no more */
 	bool is_unhealthy;             /* its heartbeat is late, and that was said */
+	bool is_new;                   /* started by the change that is under way (rollover.h) */
+	bool is_old;                   /* to be replaced by it */
+	bool is_hurried;               /* it drains, and was told that its time is over */
+	int64_t leave_until_ms;        /* monotonic: a draining worker's time; 0 = it is not draining */
 	int killed_with;               /* signal that we sent to end it; 0 = none */
+	enum death_cause killed_for;   /* why; DEATH_CAUSES = because it was to leave */
 	int64_t killed_at_ms;          /* monotonic */
 	int64_t started_at_ms;         /* monotonic */
 	int64_t ready_at_ms;           /* monotonic; 0 = not yet */
@@ -55,13 +60,24 @@ struct slot {
 	struct restart_slot restart;   /* its back-off; outlives the lives */
 };
 
+/* What a worker is started with; those of one generation have the same. */
+struct birth {
+	uint32_t generation; /* of the configuration */
+	int options_fd;      /* memfd */
+	int listener;        /* listening socket */
+	const char *program; /* path for exec */
+	int program_fd;      /* O_PATH of it, or -1 */
+};
+
 struct deaths;
+struct rollover;
 struct stopping;
 struct signals;
 struct watch;
 
 struct supervisor {
 	struct configuration *config;  /* borrowed from main */
+	const char *config_file;       /* after -c, read again by a reload; NULL = environment only */
 	const struct options *options; /* of it */
 	struct event_base *base;       /* owned by main */
 	enum supervisor_state state;   /* see above */
@@ -70,6 +86,7 @@ struct supervisor {
 	int worker_program_fd;       /* O_PATH, opened before privileges were dropped: the folder may be root's alone */
 	char **environment;          /* of workers: without secrets; owned */
 	int listener;                /* the shared listening socket; -1 once closed */
+	bool is_listener_adopted;    /* it came from the service manager, who alone can move it */
 	char url[300];               /* "http://127.0.0.1:3000" */
 	int log_fd;                  /* option log_file, else 2; workers get it as 2 */
 	int options_fd;              /* memfd */
@@ -80,9 +97,9 @@ struct supervisor {
 	int inbox[SLOTS_MAX];        /* the mesh: read end of each slot */
 	int mesh[SLOTS_MAX];         /* write end towards each slot */
 	struct scoreboard *board;    /* mapped */
-	uint32_t generation;         /* of the configuration, from 1 */
+	uint32_t generation;         /* newest that serves, from 1 */
 	uint64_t last_epoch;         /* given out */
-	int wanted;                  /* workers of this generation */
+	int wanted;                  /* workers of the pool: slots with is_wanted, but for the middle of a change */
 	int quorum;                  /* of them must be ready */
 	struct slot slots[SLOTS_MAX]; /* places for workers */
 	struct restart_pool restart;  /* storm and escalation */
@@ -90,6 +107,7 @@ struct supervisor {
 	struct deaths *deaths;        /* who must be told which slot died */
 	struct watch *watch;          /* heartbeats */
 	struct signals *signals;      /* ours */
+	struct rollover *rollover;    /* reload, scaling, drain: rollover.h */
 	struct stopping *stopping;    /* NULL until a stop begins */
 	bool was_ready;               /* the quorum was reached once and READY=1 told */
 	int64_t started_at_us;        /* wall; when main began */
@@ -128,6 +146,7 @@ MUST_CHECK enum error descriptors_raise_limit(void);
 
 /* pool.c */
 MUST_CHECK enum error pool_open(struct supervisor *s);
+void pool_start(struct supervisor *s); /* the first workers of a fresh start */
 void pool_close(struct supervisor *s);
 void pool_stop_spawning(struct supervisor *s);
 /* The worker of the slot is dead and reaped; decides about the next. `exit_code` is 128 + signal for a signal. */
@@ -135,6 +154,11 @@ void pool_worker_ended(struct supervisor *s, struct slot *slot, bool is_abnormal
 void pool_worker_ready(struct supervisor *s); /* one more is */
 int pool_count_ready(const struct supervisor *s);
 int pool_count_alive(const struct supervisor *s);
+void pool_resize(struct supervisor *s, int workers); /* sets wanted and quorum, starts nothing */
+void pool_start_worker(
+	struct supervisor *s, struct slot *slot);      /* of the pool's own generation; tries again when fork fails */
+struct slot *pool_find_free(struct supervisor *s);     /* a slot without worker and without a claim; or NULL */
+void pool_publish(struct supervisor *s);               /* state and numbers to board->pool and to the service manager */
 void pool_finish(struct supervisor *s, int exit_code); /* the loop ends after this turn */
 
 /* channel.c: the control channel of one life. */
