@@ -13,7 +13,8 @@
 
 #include "shared/clock.h"
 
-#define READ_TRIES 1000 /* a supervisor stopped in the middle of a retirement must not stop its workers */
+#define READ_TRIES    1000 /* a supervisor stopped in the middle of a retirement must not stop its workers */
+#define MEASURE_TRIES 50   /* likewise, for what takes longer to read */
 
 static enum error map(int fd, struct scoreboard **board_out)
 {
@@ -23,6 +24,26 @@ static enum error map(int fd, struct scoreboard **board_out)
 		return ERROR_SYSTEM;
 	*board_out = memory;
 	return ERROR_NONE;
+}
+
+static void name_row(struct scoreboard_name *row, const char *kind, const char *name)
+{
+	size_t length = strlen(name);
+
+	memcpy(row->kind, kind, strnlen(kind, sizeof row->kind - 1));
+	memcpy(row->name, name, length < sizeof row->name - 1 ? length : sizeof row->name - 1);
+	atomic_store_explicit(&row->is_named, 1, memory_order_release);
+}
+
+/* Those of what has no row. */
+static void name_rows(struct scoreboard *board)
+{
+	board->routes[MEASURE_UNNAMED].hash = board->models[MEASURE_UNNAMED].hash = UINT64_MAX;
+	board->tools[MEASURE_UNNAMED].hash = board->service.phases[MEASURE_UNNAMED].hash = UINT64_MAX;
+	name_row(&board->routes[MEASURE_UNNAMED], "", "unmatched");
+	name_row(&board->models[MEASURE_UNNAMED], "", "other");
+	name_row(&board->tools[MEASURE_UNNAMED], "", "unknown");
+	name_row(&board->service.phases[MEASURE_UNNAMED], "", "other");
 }
 
 enum error scoreboard_create(int *fd_out, struct scoreboard **board_out)
@@ -46,6 +67,7 @@ enum error scoreboard_create(int *fd_out, struct scoreboard **board_out)
 	/* 63 bits and never 0, so that it is a positive number in SQL and JSON too. */
 	SCOREBOARD_SET(board->instance, (instance >> 1) | 1);
 	SCOREBOARD_SET(board->started_at_us, clock_wall_us());
+	name_rows(board);
 	*board_out = board;
 	*fd_out = fd;
 	board = NULL;
@@ -111,19 +133,185 @@ static struct scoreboard_totals add_up(const struct scoreboard *board)
 	return totals;
 }
 
+static uint32_t read_begin(const struct scoreboard *board)
+{
+	return atomic_load_explicit(&board->retirements, memory_order_acquire);
+}
+
+static bool read_is_whole(const struct scoreboard *board, uint32_t before)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return before % 2 == 0 && before == SCOREBOARD_GET(board->retirements);
+}
+
 struct scoreboard_totals scoreboard_total(const struct scoreboard *board)
 {
 	struct scoreboard_totals totals = { 0 };
 
 	for (int i = 0; i < READ_TRIES; i++) {
-		uint32_t before = atomic_load_explicit(&board->retirements, memory_order_acquire);
+		uint32_t before = read_begin(board);
 
 		totals = add_up(board);
-		atomic_thread_fence(memory_order_acquire);
-		if (before % 2 == 0 && before == SCOREBOARD_GET(board->retirements))
+		if (read_is_whole(board, before))
 			break;
 	}
 	return totals;
+}
+
+/* ---- measures ------------------------------------------------------------------------------------------------ */
+
+static uint64_t name_hash(const char *kind, const char *name)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (; *kind != '\0'; kind++)
+		hash = (hash ^ (uint8_t)*kind) * UINT64_C(1099511628211);
+	hash = (hash ^ ' ') * UINT64_C(1099511628211);
+	for (; *name != '\0'; name++)
+		hash = (hash ^ (uint8_t)*name) * UINT64_C(1099511628211);
+	return hash != 0 ? hash : 1;
+}
+
+int scoreboard_claim(struct scoreboard_name *rows, int count, const char *kind, const char *name)
+{
+	uint64_t hash = name_hash(kind, name);
+
+	for (int i = MEASURE_UNNAMED + 1; i < count; i++) {
+		uint64_t found = atomic_load(&rows[i].hash);
+
+		if (found == 0 && atomic_compare_exchange_strong(&rows[i].hash, &found, hash))
+			found = hash;
+		if (found != hash)
+			continue;
+		/* Another claimer may be at it, or have died at it: the bytes are the same. */
+		if (!scoreboard_is_named(&rows[i]))
+			name_row(&rows[i], kind, name);
+		return i;
+	}
+	return MEASURE_UNNAMED;
+}
+
+/* Structs of nothing but counters are added up as what they are. */
+static void add_cells(_Atomic uint64_t *to, const _Atomic uint64_t *from, size_t bytes)
+{
+	for (size_t i = 0; i < bytes / sizeof *to; i++)
+		SCOREBOARD_ADD(to[i], SCOREBOARD_GET(from[i]));
+}
+
+#define ADD_CELLS(to, from) add_cells((_Atomic uint64_t *)(to), (const _Atomic uint64_t *)(from), sizeof *(to))
+
+_Static_assert(sizeof(struct scoreboard_common) % 8 == 0 && sizeof(struct scoreboard_model) % 8 == 0 &&
+		       sizeof(struct scoreboard_tool) % 8 == 0,
+	"nothing but counters");
+
+static void add_route(struct scoreboard_route *to, const struct scoreboard_route *from)
+{
+	add_cells(to->seconds.buckets, from->seconds.buckets, sizeof to->seconds);
+	add_cells(to->statuses, from->statuses, sizeof to->statuses);
+	SCOREBOARD_ADD(to->in_flight, SCOREBOARD_GET(from->in_flight));
+	if (SCOREBOARD_GET(from->exemplar.at_us) > SCOREBOARD_GET(to->exemplar.at_us)) {
+		uint32_t before = atomic_load_explicit(&from->exemplar.sequence, memory_order_acquire);
+		struct scoreboard_exemplar kept = to->exemplar;
+
+		memcpy(&to->exemplar, &from->exemplar, sizeof kept);
+		atomic_thread_fence(memory_order_acquire);
+		if (before % 2 != 0 || before != SCOREBOARD_GET(from->exemplar.sequence))
+			memcpy(&to->exemplar, &kept, sizeof kept);
+	}
+}
+
+/* Rows without a name were never counted in; reading them would make pages of a sparse file. */
+static void add_measures(
+	const struct scoreboard *board, struct scoreboard_measures *to, const struct scoreboard_measures *from)
+{
+	ADD_CELLS(&to->common, &from->common);
+	for (int i = 0; i < MODELS_MAX; i++)
+		if (SCOREBOARD_GET(board->models[i].hash) != 0)
+			ADD_CELLS(&to->models[i], &from->models[i]);
+	for (int i = 0; i < TOOLS_MAX; i++)
+		if (SCOREBOARD_GET(board->tools[i].hash) != 0)
+			ADD_CELLS(&to->tools[i], &from->tools[i]);
+	for (int i = 0; i < ROUTES_MAX; i++)
+		if (SCOREBOARD_GET(board->routes[i].hash) != 0)
+			add_route(&to->routes[i], &from->routes[i]);
+}
+
+void scoreboard_measure(const struct scoreboard *board, struct scoreboard_measures *out)
+{
+	for (int i = 0; i < MEASURE_TRIES; i++) {
+		uint32_t before = read_begin(board);
+
+		memset(out, 0, sizeof *out);
+		add_measures(board, out, &board->retired_measures);
+		for (int s = 0; s < SLOTS_MAX; s++)
+			if (SCOREBOARD_GET(board->slots[s].pid) != 0)
+				add_measures(board, out, &board->measures[s]);
+		if (read_is_whole(board, before))
+			break;
+	}
+}
+
+static void add_latency(
+	const struct scoreboard *board, struct histogram_total *to, const struct scoreboard_measures *from)
+{
+	for (int i = 0; i < ROUTES_MAX; i++)
+		if (SCOREBOARD_GET(board->routes[i].hash) != 0)
+			histogram_add(to, &from->routes[i].seconds);
+}
+
+void scoreboard_latency(const struct scoreboard *board, struct histogram_total *out)
+{
+	for (int i = 0; i < MEASURE_TRIES; i++) {
+		uint32_t before = read_begin(board);
+
+		*out = (struct histogram_total) { 0 };
+		add_latency(board, out, &board->retired_measures);
+		for (int s = 0; s < SLOTS_MAX; s++)
+			if (SCOREBOARD_GET(board->slots[s].pid) != 0)
+				add_latency(board, out, &board->measures[s]);
+		if (read_is_whole(board, before))
+			break;
+	}
+}
+
+void scoreboard_exemplify(
+	struct scoreboard_exemplar *e, int bucket, int64_t value, const char *trace_id, int64_t now_us)
+{
+	if (SCOREBOARD_GET(e->bucket) >= (uint32_t)bucket && now_us - SCOREBOARD_GET(e->at_us) < EXEMPLAR_FRESH_US)
+		return;
+	SCOREBOARD_ADD(e->sequence, 1);
+	atomic_thread_fence(memory_order_release);
+	SCOREBOARD_SET(e->bucket, (uint32_t)bucket);
+	SCOREBOARD_SET(e->value, value);
+	SCOREBOARD_SET(e->at_us, now_us);
+	memcpy(e->trace_id, trace_id, strnlen(trace_id, sizeof e->trace_id - 1));
+	atomic_store_explicit(&e->sequence, SCOREBOARD_GET(e->sequence) + 1, memory_order_release);
+}
+
+/* ---- the dead ------------------------------------------------------------------------------------------------ */
+
+/* Takes out what was added up, and what only the living have. The exemplars of the dead are forgotten. */
+static void retire_measures(struct scoreboard *board, struct scoreboard_measures *dead)
+{
+	struct scoreboard_measures *retired = &board->retired_measures;
+
+	for (int i = 0; i < ROUTES_MAX; i++) {
+		if (SCOREBOARD_GET(board->routes[i].hash) == 0)
+			continue;
+		SCOREBOARD_SET(dead->routes[i].in_flight, 0);
+		SCOREBOARD_SET(dead->routes[i].exemplar.at_us, 0);
+	}
+	add_measures(board, retired, dead);
+	memset(&dead->common, 0, sizeof dead->common);
+	for (int i = 0; i < MODELS_MAX; i++)
+		if (SCOREBOARD_GET(board->models[i].hash) != 0)
+			memset(&dead->models[i], 0, sizeof dead->models[i]);
+	for (int i = 0; i < TOOLS_MAX; i++)
+		if (SCOREBOARD_GET(board->tools[i].hash) != 0)
+			memset(&dead->tools[i], 0, sizeof dead->tools[i]);
+	for (int i = 0; i < ROUTES_MAX; i++)
+		if (SCOREBOARD_GET(board->routes[i].hash) != 0)
+			memset(&dead->routes[i], 0, sizeof dead->routes[i]);
 }
 
 void scoreboard_retire(struct scoreboard *board, int slot)
@@ -138,6 +326,7 @@ void scoreboard_retire(struct scoreboard *board, int slot)
 	SCOREBOARD_SET(dead->counters.name, 0);
 	SCOREBOARD_COUNTERS(X)
 #undef X
+	retire_measures(board, &board->measures[slot]);
 	SCOREBOARD_SET(dead->generation, 0);
 	SCOREBOARD_SET(dead->epoch, 0);
 	SCOREBOARD_SET(dead->state, WORKER_NONE);
@@ -154,5 +343,12 @@ void scoreboard_retire(struct scoreboard *board, int slot)
 	SCOREBOARD_SET(dead->db_open, 0);
 	SCOREBOARD_SET(dead->db_waiting, 0);
 	SCOREBOARD_SET(dead->log_dropped, 0);
+	SCOREBOARD_SET(dead->rings, 0);
+	SCOREBOARD_SET(dead->process.resident_bytes, 0);
+	SCOREBOARD_SET(dead->process.cpu_us, 0);
+	SCOREBOARD_SET(dead->process.fds, 0);
+	SCOREBOARD_SET(dead->process.fds_max, 0);
+	SCOREBOARD_SET(dead->last_request_us, 0);
+	memset(dead->last_request, 0, sizeof dead->last_request);
 	atomic_fetch_add_explicit(&board->retirements, 1, memory_order_acq_rel);
 }

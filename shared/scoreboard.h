@@ -9,11 +9,12 @@
 #include <stdint.h>
 
 #include "shared/error.h"
+#include "shared/histogram.h"
 #include "shared/inherit.h"
 #include "shared/must.h"
 
 #define SCOREBOARD_MAGIC  0x72656e6fu
-#define SCOREBOARD_LAYOUT 3 /* grows with each change of these structs */
+#define SCOREBOARD_LAYOUT 4 /* grows with each change of these structs */
 #define BREAKERS_MAX      16
 
 enum worker_state {
@@ -33,10 +34,14 @@ enum worker_state {
 	X(requests_4xx)                                                                                                \
 	X(requests_5xx)                                                                                                \
 	X(connections_accepted)                                                                                        \
+	X(connections_refused) /* told 503, or closed, because too many were open */                                   \
+	X(accept_failures)     /* accept failed for want of descriptors or memory */                                   \
+	X(streams_opened)                                                                                              \
 	X(bytes_in)                                                                                                    \
 	X(bytes_out)                                                                                                   \
 	X(db_queries) /* statements answered */                                                                        \
 	X(db_errors)                                                                                                   \
+	X(db_reconnects)                                                                                               \
 	X(turns_started)                                                                                               \
 	X(turns_completed)                                                                                             \
 	X(turns_failed)                                                                                                \
@@ -45,12 +50,22 @@ enum worker_state {
 	X(model_calls)                                                                                                 \
 	X(model_errors)                                                                                                \
 	X(tokens_in)                                                                                                   \
-	X(tokens_out)
+	X(tokens_out)                                                                                                  \
+	X(cpu_us)      /* processor time of the process, at its last heartbeat */                                      \
+	X(log_dropped) /* lines, likewise */
 
 struct scoreboard_counters {
 #define X(name) _Atomic uint64_t name;
 	SCOREBOARD_COUNTERS(X)
 #undef X
+};
+
+/* What /proc says of one process, written by itself each second (process_measure). */
+struct scoreboard_process {
+	_Atomic int64_t resident_bytes; /* pages in memory, shared ones included */
+	_Atomic int64_t cpu_us;         /* user and system */
+	_Atomic uint32_t fds;           /* open descriptors */
+	_Atomic uint32_t fds_max;       /* that it may open */
 };
 
 struct scoreboard_slot {
@@ -71,9 +86,133 @@ struct scoreboard_slot {
 	_Atomic uint32_t db_open;          /* database connections that work */
 	_Atomic uint32_t db_waiting;       /* queries waiting for a connection or an answer */
 	_Atomic uint64_t log_dropped;      /* lines */
+	_Atomic uint32_t rings;            /* of live answers, held by this worker's turns */
+	struct scoreboard_process process; /* of the worker */
 	_Atomic int64_t last_request_us;   /* monotonic: when the last request began */
 	char last_request[96]; /* its method and route, written before last_request_us; may be torn when read */
 	struct scoreboard_counters counters; /* worker */
+};
+
+/* ---- measures by name: routes, models, tools ------------------------------------------------------------------------------------
+ * Rows belong to names, not to numbers of a program: a worker claims a row for each of its names by hash (scoreboard_claim), so that a newer program with
+ * other routes counts on beside an older one, and whoever prints the rows knows neither's tables. Row 0 is that of everything without a row. */
+#define ROUTES_MAX        128
+#define MODELS_MAX        16
+#define TOOLS_MAX         48
+#define STOP_PHASES_MAX   8
+#define MEASURE_PAGE      4096 /* a slot that was never used has no page in the memfd */
+#define MEASURE_UNNAMED   0    /* the row of what has no name */
+#define SCOREBOARD_NAME   104
+#define EXEMPLAR_FRESH_US 1000000
+
+/* Written once, by whoever claims it, and again with the same bytes by whoever finds it unfinished. Never given back: names come from tables. */
+struct scoreboard_name {
+	_Alignas(64) _Atomic uint64_t hash; /* of kind and name; 0 = free row */
+	_Atomic uint32_t is_named;          /* 1: the strings are whole */
+	char kind[12];                      /* a route's method, "" for others */
+	char name[SCOREBOARD_NAME];         /* NUL-terminated; a route's template, a model's or a tool's name */
+};
+
+/* One value of a histogram and who it was; torn when `sequence` is odd or changes. */
+struct scoreboard_exemplar {
+	_Atomic uint32_t sequence; /* odd while it is written */
+	_Atomic uint32_t bucket;   /* that the value belongs to */
+	_Atomic int64_t at_us;     /* monotonic; 0 = none */
+	_Atomic int64_t value;     /* in the histogram's unit */
+	char trace_id[40];         /* W3C, 32 hex digits and a NUL */
+};
+
+struct scoreboard_route {
+	_Alignas(64) struct histogram seconds; /* µs from the first byte to the answer; of a stream: to its beginning */
+	_Atomic uint64_t statuses[4];          /* answers by class: 2xx 3xx 4xx 5xx */
+	_Atomic uint64_t in_flight;            /* now: with their handler, streams included */
+	struct scoreboard_exemplar exemplar;   /* of `seconds` */
+};
+
+/* How a call of a model ended; the order of enum model_failure, and then what only its caller knows. The text is the label error_type. */
+#define SCOREBOARD_OUTCOMES(X)                                                                                         \
+	X(OK, "")                                                                                                      \
+	X(AUTH, "auth")                                                                                                \
+	X(BAD_REQUEST, "bad_request")                                                                                  \
+	X(GONE, "model_gone")                                                                                          \
+	X(RATE_LIMITED, "rate_limited")                                                                                \
+	X(QUOTA_DAY, "quota_day")                                                                                      \
+	X(OVERLOADED, "overloaded")                                                                                    \
+	X(DOWN, "unavailable")                                                                                         \
+	X(SLOW, "timeout")                                                                                             \
+	X(EMPTY, "empty")                                                                                              \
+	X(BROKEN, "protocol")                                                                                          \
+	X(MALFORMED_CALL, "malformed_call")                                                                            \
+	X(OTHER, "other")                                                                                              \
+	X(CANCELLED, "cancelled")
+
+enum scoreboard_outcome {
+#define X(name, text) OUTCOME_##name,
+	SCOREBOARD_OUTCOMES(X)
+#undef X
+		OUTCOMES
+};
+
+struct scoreboard_model {
+	_Alignas(64) struct histogram seconds[OUTCOMES]; /* µs, each call */
+	struct histogram tokens[2];                      /* of each call: input, output */
+	struct histogram first_chunk;                    /* µs from the call to the first text or tool call */
+	struct histogram next_chunk;                     /* µs between one and the next */
+	_Atomic uint64_t retries;                        /* attempts that followed a failed one */
+};
+
+struct scoreboard_tool {
+	_Alignas(64) struct histogram seconds[2]; /* µs: done, failed */
+};
+
+/* The states of a turn, in the order of enum turn_state; its end is none. */
+#define SCOREBOARD_TURN_PHASES(X)                                                                                      \
+	X(LOADING, "loading")                                                                                          \
+	X(WAITING, "waiting")                                                                                          \
+	X(ASKING, "asking")                                                                                            \
+	X(STREAMING, "streaming")                                                                                      \
+	X(SETTLING, "settling")                                                                                        \
+	X(STORING, "storing")                                                                                          \
+	X(ACTING, "acting")                                                                                            \
+	X(FINISHING, "finishing")
+
+enum scoreboard_turn_phase {
+#define X(name, text) TURN_PHASE_##name,
+	SCOREBOARD_TURN_PHASES(X)
+#undef X
+		TURN_PHASES
+};
+
+struct scoreboard_common {
+	_Alignas(64) struct histogram request_bytes; /* header and body as received */
+	struct histogram response_bytes;             /* header and body; of a stream: all of it */
+	struct histogram streams;                    /* µs that event streams were open */
+	struct histogram db_wait;                    /* µs until a statement found a connection */
+	struct histogram db_queries[2];              /* µs from the submit to the answer: reads, writes */
+	struct histogram turns[3]; /* µs from the question to the stored end: completed, failed, cancelled */
+	struct histogram turn_phases[TURN_PHASES]; /* µs in each state */
+	struct histogram turn_first_delta;         /* µs from the question to the first text shown */
+};
+
+/* One slot's, or the sum of those that are gone. All of it counts up, except routes[].in_flight and the exemplars. */
+struct scoreboard_measures {
+	_Alignas(MEASURE_PAGE) struct scoreboard_common common;
+	struct scoreboard_model models[MODELS_MAX];
+	struct scoreboard_tool tools[TOOLS_MAX];
+	struct scoreboard_route routes[ROUTES_MAX];
+};
+
+/* What the supervisor measures, each second. */
+struct scoreboard_service {
+	struct scoreboard_process process;               /* of the supervisor */
+	_Atomic uint64_t log_dropped;                    /* its own lines */
+	_Atomic uint32_t accept_queue;                   /* connections that no worker has taken yet */
+	_Atomic uint32_t accept_queue_max;               /* that the kernel keeps at most */
+	_Atomic uint32_t waiting;                        /* slots that wait for their next life */
+	_Atomic int64_t waiting_longest_ms;              /* until the last of them begins */
+	struct scoreboard_name phases[STOP_PHASES_MAX];  /* resources that workers close when they leave */
+	struct histogram phase_seconds[STOP_PHASES_MAX]; /* µs that it took, each worker */
+	_Atomic uint64_t phase_forced;                   /* things that had to be cut then */
 };
 
 /* One model's circuit breaker, used by chat under the rules of the Gemini specification. Claimed by CAS on name_hash. */
@@ -199,8 +338,14 @@ struct scoreboard {
 	_Atomic uint32_t retirements;       /* odd while `retired` and a slot are changed together; supervisor */
 	struct scoreboard_pool pool;        /* supervisor */
 	struct scoreboard_counters retired; /* counters of workers that are gone; supervisor */
+	struct scoreboard_service service;  /* supervisor */
 	struct scoreboard_breaker breakers[BREAKERS_MAX];
 	struct scoreboard_slot slots[SLOTS_MAX];
+	struct scoreboard_name routes[ROUTES_MAX]; /* whose the rows of all slots are */
+	struct scoreboard_name models[MODELS_MAX];
+	struct scoreboard_name tools[TOOLS_MAX];
+	struct scoreboard_measures retired_measures;    /* of workers that are gone; supervisor */
+	struct scoreboard_measures measures[SLOTS_MAX]; /* each its worker's */
 };
 
 /* A new one in a memfd (close-on-exec), or the inherited one. Errors: ERROR_SYSTEM, ERROR_PROTOCOL (other layout). */
@@ -218,7 +363,22 @@ struct scoreboard_totals {
 };
 struct scoreboard_totals scoreboard_total(const struct scoreboard *board);
 
-/* Adds a dead worker's counters to `retired` and clears the slot; by the supervisor, after waitpid. */
+/* The row of a name, claimed when it has none; MEASURE_UNNAMED when there is no row left. Names come from tables, never from requests. */
+int scoreboard_claim(struct scoreboard_name *rows, int count, const char *kind, const char *name);
+/* Is this row somebody's, and its name whole? */
+static inline bool scoreboard_is_named(const struct scoreboard_name *row)
+{
+	return atomic_load_explicit(&row->is_named, memory_order_acquire) == 1;
+}
+/* The pool's exact measures into `out`, which the caller has allocated (it is large) and need not clear. */
+void scoreboard_measure(const struct scoreboard *board, struct scoreboard_measures *out);
+/* Time to answer, over all routes; its bounds are histogram_requests. For p50 and p99 of a while: histogram_since and histogram_quantile. */
+void scoreboard_latency(const struct scoreboard *board, struct histogram_total *out);
+/* The writer's own: `trace_id` is kept for the bucket when that is slower than the one kept, or that is a second old. */
+void scoreboard_exemplify(
+	struct scoreboard_exemplar *e, int bucket, int64_t value, const char *trace_id, int64_t now_us);
+
+/* Adds a dead worker's counters and measures to `retired` and clears the slot; by the supervisor, after waitpid. */
 void scoreboard_retire(struct scoreboard *board, int slot);
 
 /* A counter or gauge of one's own slot: single writer, so no locked instruction. */

@@ -2,7 +2,11 @@
 #include "config.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shared/scoreboard.h"
@@ -83,4 +87,110 @@ Test(scoreboard, a_retirement_that_never_ends_does_not_hold_a_reader)
 {
 	board->retirements = 1;
 	cr_expect_eq(scoreboard_total(board).requests, 0);
+}
+
+Test(scoreboard, a_name_keeps_its_row_and_a_full_table_has_the_row_of_the_nameless)
+{
+	char name[24];
+	int row = scoreboard_claim(board->tools, TOOLS_MAX, "", "add_room");
+
+	cr_expect_neq(row, MEASURE_UNNAMED);
+	cr_expect_eq(scoreboard_claim(board->tools, TOOLS_MAX, "", "add_room"), row);
+	cr_expect_neq(scoreboard_claim(board->tools, TOOLS_MAX, "GET", "add_room"), row, "the kind counts too");
+	cr_expect_str_eq(board->tools[row].name, "add_room");
+	for (int i = 0; i < TOOLS_MAX; i++) {
+		(void)snprintf(name, sizeof name, "tool %d", i);
+		(void)scoreboard_claim(board->tools, TOOLS_MAX, "", name);
+	}
+	cr_expect_eq(scoreboard_claim(board->tools, TOOLS_MAX, "", "one too many"), MEASURE_UNNAMED);
+	cr_expect_str_eq(board->tools[MEASURE_UNNAMED].name, "unknown");
+}
+
+Test(scoreboard, a_row_whose_claimer_died_before_naming_it_is_named_by_the_next)
+{
+	int row = scoreboard_claim(board->routes, ROUTES_MAX, "GET", "/api/rooms/{id}");
+
+	board->routes[row].is_named = 0;
+	board->routes[row].name[3] = '\0';
+	cr_expect(!scoreboard_is_named(&board->routes[row]));
+	cr_expect_eq(scoreboard_claim(board->routes, ROUTES_MAX, "GET", "/api/rooms/{id}"), row);
+	cr_expect(scoreboard_is_named(&board->routes[row]));
+	cr_expect_str_eq(board->routes[row].name, "/api/rooms/{id}");
+}
+
+static uint64_t count_of(const struct histogram *h)
+{
+	struct histogram_total total = { 0 };
+
+	histogram_add(&total, h);
+	return total.count;
+}
+
+Test(scoreboard, measures_of_the_dead_stay_and_what_they_had_in_flight_does_not)
+{
+	int row = scoreboard_claim(board->routes, ROUTES_MAX, "GET", "/health");
+	int model = scoreboard_claim(board->models, MODELS_MAX, "", "gemini-x");
+	struct scoreboard_measures *m = &board->measures[9], *sum = calloc(1, sizeof *sum);
+	struct histogram_total latency;
+
+	SCOREBOARD_SET(board->slots[9].pid, 4711);
+	(void)histogram_observe(&m->routes[row].seconds, &histogram_requests, 300);
+	SCOREBOARD_ADD(m->routes[row].statuses[0], 1);
+	SCOREBOARD_ADD(m->routes[row].in_flight, 2);
+	(void)histogram_observe(&m->models[model].seconds[OUTCOME_SLOW], &histogram_operations, 30000000);
+	for (int i = 0; i < 3; i++) {
+		if (i > 0)
+			scoreboard_retire(board, 9);
+		scoreboard_measure(board, sum);
+		cr_expect_eq(SCOREBOARD_GET(sum->routes[row].statuses[0]), 1);
+		cr_expect_eq(count_of(&sum->routes[row].seconds), 1);
+		cr_expect_eq(SCOREBOARD_GET(sum->routes[row].in_flight), i == 0 ? 2 : 0);
+		cr_expect_eq(count_of(&sum->models[model].seconds[OUTCOME_SLOW]), 1);
+		scoreboard_latency(board, &latency);
+		cr_expect_eq(latency.count, 1);
+	}
+	cr_expect_eq(count_of(&m->routes[row].seconds), 0, "the next life in the slot begins at nothing");
+	free(sum);
+}
+
+Test(scoreboard, a_slower_value_or_a_later_second_takes_the_place_of_an_exemplar)
+{
+	struct scoreboard_exemplar *e = &board->measures[0].routes[1].exemplar;
+
+	scoreboard_exemplify(e, 3, 900, "0af7651916cd43dd8448eb211c80319c", 5000000);
+	scoreboard_exemplify(e, 2, 800, "11111111111111111111111111111111", 5100000);
+	cr_expect_str_eq(e->trace_id, "0af7651916cd43dd8448eb211c80319c");
+	scoreboard_exemplify(e, 4, 9000, "22222222222222222222222222222222", 5200000);
+	cr_expect_str_eq(e->trace_id, "22222222222222222222222222222222");
+	scoreboard_exemplify(e, 0, 100, "33333333333333333333333333333333", 6300000);
+	cr_expect_str_eq(e->trace_id, "33333333333333333333333333333333");
+	cr_expect_eq(SCOREBOARD_GET(e->sequence) % 2, 0);
+}
+
+/* Pages of the file that exist. */
+static blkcnt_t pages(void)
+{
+	struct stat status;
+
+	cr_assert_eq(fstat(fd, &status), 0);
+	return status.st_blocks / (MEASURE_PAGE / 512);
+}
+
+Test(scoreboard, slots_that_were_never_used_cost_no_memory)
+{
+	struct scoreboard_measures *sum = calloc(1, sizeof *sum);
+	blkcnt_t before;
+
+	for (int s = 0; s < 2; s++) {
+		SCOREBOARD_SET(board->slots[s].pid, 100 + s);
+		SCOREBOARD_ADD(board->measures[s].routes[MEASURE_UNNAMED].statuses[2], 1);
+	}
+	scoreboard_measure(board, sum);
+	scoreboard_retire(board, 0);
+	before = pages();
+	scoreboard_measure(board, sum);
+	(void)scoreboard_total(board);
+	cr_expect_eq(pages(), before, "reading makes no pages");
+	cr_expect_lt(before, 80, "%ld pages", (long)before);
+	free(sum);
 }
