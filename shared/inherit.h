@@ -19,6 +19,9 @@ enum inherit_fd {
 #define SLOTS_MAX  64          /* worker slots of a host, old and new generations together */
 #define RING_BYTES (64 * 1024) /* one turn's ring with its header */
 
+#define RINGS_LAYOUT                                                                                                   \
+	1 /* grows when old and new workers would read a ring differently: then there is no upgrade in place */
+
 /* Exit codes of all programs: sysexits(3), see the operations guide. */
 enum exit_code {
 	EXIT_OK = 0,

@@ -194,6 +194,12 @@ void notify_ready(const struct supervisor *s);
 void notify_status(const char *format, ...) PRINTF(1, 2);
 void notify_checking(int extend_ms); /* the preflight takes longer */
 void notify_stopping(void);
+/* A reload or an upgrade begins; notify_reloaded says its end, whatever it was. */
+void notify_reloading(const char *format, ...) PRINTF(1, 2);
+void notify_reloaded(const char *format, ...) PRINTF(1, 2);
+/* The manager keeps a copy of the descriptor for our next start (it passes it with this name), or drops it. */
+void notify_store(const char *name, int fd);
+void notify_unstore(const char *name);
 MUST_CHECK enum error notify_open(struct supervisor *s); /* watchdog pings */
 void notify_close(void);
 
