@@ -22,6 +22,7 @@ export class ChatView {
     this.session = null;
     this.controller = new AbortController();
     this.ended = new Set(); /* ids of turns followed to their end: never a reason to look again */
+    this.own = new Map(); /* questions asked here that the server has not confirmed: clientMessageId to {element, isSending} */
     this.composer = new Composer({ onAsk: (text) => this.ask(text), onStop: () => this.stop() });
     this.forget();
     this.wire();
@@ -30,10 +31,10 @@ export class ChatView {
   forget() {
     this.conversation = null;
     this.starting = null; /* the session being made for a first question */
-    this.sending = 0; /* questions on their way to the server */
     this.waiting = []; /* questions that wait for their turn: {turnId, element}, in order */
     this.current = null; /* the answer being followed: {turnId, answer} */
     this.questions = new Map(); /* turn id to the element of its question */
+    this.answers = new Set(); /* ids of turns whose answer is shown or waited for */
     this.cursor = null;
     this.stuck = true;
     streamState("idle");
@@ -60,9 +61,11 @@ export class ChatView {
     this.controller.abort();
     this.controller = new AbortController();
     const { signal } = this.controller;
+    /* What the same conversation did not get stays where it can be sent again; the rest comes from the server. */
+    if (session === null || session.id !== this.session?.id) this.own = new Map();
     this.session = session;
     this.forget();
-    $("messages").replaceChildren();
+    $("messages").replaceChildren(...[...this.own.values()].map(({ element }) => element));
     $("chat-earlier").hidden = true;
     $("chat-latest").hidden = true;
     hideBanner("chat");
@@ -79,7 +82,7 @@ export class ChatView {
       $("chat-earlier").hidden = !this.cursor;
       const messages = page.data.reverse();
       this.placeAll(messages);
-      $("welcome").hidden = messages.length > 0;
+      $("welcome").hidden = messages.length + this.own.size > 0;
       this.toEnd();
       await this.resume(messages, signal);
     } catch (error) {
@@ -103,17 +106,36 @@ export class ChatView {
       const shown = new Set([...$("messages").children].map((element) => element.dataset.messageId));
       const missing = page.data.some((message) => !shown.has(message.id) && !this.ended.has(message.turnId));
       const active = conversation.activeTurnId && !this.ended.has(conversation.activeTurnId);
-      if ((missing || active) && !this.current && this.sending === 0 && !signal.aborted) await this.open(this.session);
+      const sending = [...this.own.values()].some(({ isSending }) => isSending);
+      if ((missing || active) && !this.current && !sending && !signal.aborted) await this.open(this.session);
     } catch {
       /* The connection indicator says it; the next return tries again. */
     }
   }
 
+  /* Before what is not sent yet. A question of ours whose receipt was lost is found by its clientMessageId: it did arrive. */
   placeAll(messages) {
+    const elements = [];
     for (const message of messages) {
-      if (message.role === "user") $("messages").append(this.questionElement(message));
-      else if (message.role === "assistant" && !this.isLive(message)) $("messages").append(this.storedAnswer(message));
+      if (message.role === "user") elements.push(this.arrived(message) ?? this.questionElement(message));
+      else if (message.role === "assistant" && !this.isLive(message)) elements.push(this.storedAnswer(message));
     }
+    $("messages").prepend(...elements);
+  }
+
+  arrived({ clientMessageId, id, turnId }) {
+    const element = this.own.get(clientMessageId)?.element;
+    if (!element) return null;
+    this.own.delete(clientMessageId);
+    this.confirm(element, id, turnId);
+    return element;
+  }
+
+  confirm(element, messageId, turnId) {
+    element.dataset.messageId = messageId;
+    delete element.dataset.unsent;
+    this.questions.set(turnId, element);
+    this.mark(element, null);
   }
 
   isLive(message) {
@@ -127,6 +149,7 @@ export class ChatView {
     const answer = new Answer({ onRetry: () => this.askAgain(message.turnId) });
     answer.load(message);
     answer.element.dataset.messageId = message.id;
+    this.answers.add(message.turnId);
     if (message.status === "failed" && message.turnId) this.explainFailure(answer, message.turnId);
     return answer.element;
   }
@@ -180,6 +203,8 @@ export class ChatView {
   }
 
   enqueue(turnId, element) {
+    if (this.answers.has(turnId)) return; /* sent again, and found by itself meanwhile */
+    this.answers.add(turnId);
     this.waiting.push({ turnId, element });
     this.showQueue();
   }
@@ -300,45 +325,52 @@ export class ChatView {
 
   /* The same clientMessageId on every try: however often it arrives, it is one question. Going elsewhere does not take it back. */
   async send(element, clientMessageId) {
+    const { own } = this; /* another one later: this page shows another conversation */
+    own.set(clientMessageId, { element, isSending: true });
     this.mark(element, "Sending");
     delete element.dataset.unsent;
-    this.sending++;
-    const { signal } = this.controller;
     try {
       const session = this.session ?? (await (this.starting ??= this.startSession(element.questionText)));
-      if (!signal.aborted) this.session = session;
+      if (this.own === own) this.session = session;
       const body = { content: element.questionText, clientMessageId };
       const { message, turn } = await api.post(`/api/conversations/${session.conversationId}/messages`, body);
-      if (signal.aborted) return;
-      element.dataset.messageId = message.id;
-      this.questions.set(turn.id, element);
-      this.mark(element, null);
+      if (this.own !== own) return;
+      own.delete(clientMessageId);
+      this.confirm(element, message.id, turn.id);
       this.enqueue(turn.id, element);
       this.pump();
     } catch (error) {
-      if (signal.aborted) return;
+      if (this.own !== own || !own.has(clientMessageId)) return;
       this.starting = null;
-      this.mark(
-        element,
-        `Not sent. ${explain(error)}`,
-        h("button", {
-          class: "link",
-          type: "button",
-          text: "Send again",
-          on: { click: () => this.send(element, clientMessageId) },
-        }),
-        h("button", { class: "link", type: "button", text: "Edit", on: { click: () => this.takeBack(element) } }),
-      );
-      element.dataset.unsent = "true";
+      this.showUnsent(element, clientMessageId, error);
     } finally {
-      if (!signal.aborted) {
-        this.sending--;
-        this.showState();
-      }
+      if (this.own === own) this.showState();
     }
   }
 
-  takeBack(element) {
+  showUnsent(element, clientMessageId, error) {
+    this.own.set(clientMessageId, { element, isSending: false });
+    this.mark(
+      element,
+      `Not sent. ${explain(error)}`,
+      h("button", {
+        class: "link",
+        type: "button",
+        text: "Send again",
+        on: { click: () => this.send(element, clientMessageId) },
+      }),
+      h("button", {
+        class: "link",
+        type: "button",
+        text: "Edit",
+        on: { click: () => this.takeBack(element, clientMessageId) },
+      }),
+    );
+    element.dataset.unsent = "true";
+  }
+
+  takeBack(element, clientMessageId) {
+    this.own.delete(clientMessageId);
     this.composer.put(element.questionText);
     element.remove();
     this.composer.focus();
