@@ -352,3 +352,22 @@ void scoreboard_retire(struct scoreboard *board, int slot)
 	memset(dead->last_request, 0, sizeof dead->last_request);
 	atomic_fetch_add_explicit(&board->retirements, 1, memory_order_acq_rel);
 }
+
+void scoreboard_discard(struct scoreboard *board, int slot)
+{
+	struct scoreboard_counters *counters = &board->slots[slot].counters;
+
+#define X(name) SCOREBOARD_SET(counters->name, 0);
+	SCOREBOARD_COUNTERS(X)
+#undef X
+	scoreboard_retire(board, slot);
+}
+
+bool scoreboard_is_sane(const struct scoreboard *board, int slot, int32_t pid, uint64_t epoch)
+{
+	const struct scoreboard_slot *held = &board->slots[slot];
+	uint32_t state = SCOREBOARD_GET(held->state);
+
+	return SCOREBOARD_GET(held->pid) == pid && SCOREBOARD_GET(held->epoch) == epoch && state > WORKER_NONE &&
+	       state <= WORKER_EXITED;
+}

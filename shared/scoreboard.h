@@ -380,6 +380,10 @@ void scoreboard_exemplify(
 
 /* Adds a dead worker's counters and measures to `retired` and clears the slot; by the supervisor, after waitpid. */
 void scoreboard_retire(struct scoreboard *board, int slot);
+/* The same without its counters, which cannot be believed. */
+void scoreboard_discard(struct scoreboard *board, int slot);
+/* False when the slot of this living worker holds what nobody in his right mind wrote there: then nothing else in it can be believed either. */
+bool scoreboard_is_sane(const struct scoreboard *board, int slot, int32_t pid, uint64_t epoch);
 
 /* A counter or gauge of one's own slot: single writer, so no locked instruction. */
 #define SCOREBOARD_ADD(field, n)                                                                                       \

@@ -82,7 +82,8 @@ static void bury(struct supervisor *s, struct slot *slot, int status)
 	bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK;
 	bool is_abnormal = !(is_clean && slot->is_leaving) && s->state != SUPERVISOR_STOPPING;
 	int64_t ready_for_ms = slot->ready_at_ms ? clock_monotonic_ms() - slot->ready_at_ms : 0;
-	uint32_t turns = SCOREBOARD_GET(s->board->slots[slot->index].turns);
+	bool is_sane = scoreboard_is_sane(s->board, slot->index, (int32_t)slot->pid, slot->epoch);
+	uint32_t turns = is_sane ? SCOREBOARD_GET(s->board->slots[slot->index].turns) : 0;
 	uint64_t epoch = slot->epoch;
 	int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 
@@ -91,7 +92,10 @@ static void bury(struct supervisor *s, struct slot *slot, int status)
 	channel_close(slot);
 	slot->pid = 0;
 	slot->is_ready = false;
-	scoreboard_retire(s->board, slot->index);
+	if (is_sane)
+		scoreboard_retire(s->board, slot->index);
+	else
+		scoreboard_discard(s->board, slot->index);
 	shutdown_worker_gone(s, slot, is_clean ? 0 : turns);
 	if (s->state != SUPERVISOR_STOPPING) {
 		deaths_untold(s, slot->index, epoch);

@@ -98,6 +98,10 @@ static void look_at(struct supervisor *s, struct slot *slot, int64_t now_us, boo
 		}
 		return;
 	}
+	if (!scoreboard_is_sane(s->board, slot->index, (int32_t)slot->pid, slot->epoch)) {
+		end_worker(s->watch, slot, "its slot of the scoreboard is corrupt", 0);
+		return;
+	}
 	if (!slot->is_ready && !slot->is_leaving) {
 		if (now_ms - slot->started_at_ms > s->options->boot_timeout_ms)
 			end_worker(s->watch, slot, "not ready within boot_timeout_ms", now_ms - slot->started_at_ms);
