@@ -103,6 +103,8 @@ static void end_texts(struct message *m)
 	if (m->type == MESSAGE_WORKER_CLOSED) {
 		m->closed.name[sizeof m->closed.name - 1] = '\0';
 		m->closed.detail[sizeof m->closed.detail - 1] = '\0';
+	} else if (m->type == MESSAGE_CONNECTION) {
+		m->connection.client[sizeof m->connection.client - 1] = '\0';
 	}
 }
 

@@ -57,6 +57,11 @@ struct message_turn {
 	struct uuid turn;
 };
 
+struct message_connection {
+	char client[46];   /* its address as text */
+	uint16_t is_fresh; /* 1: it has not sent a request yet */
+};
+
 struct message {
 	enum message_type type;
 	union {
@@ -66,6 +71,7 @@ struct message {
 		struct message_slot slot;
 		struct message_level level;
 		struct message_turn turn;
+		struct message_connection connection;
 	};
 	int fds[MESSAGE_FDS_MAX]; /* received: owned by the receiver */
 	int fd_count;

@@ -353,6 +353,39 @@ out:
 	return e;
 }
 
+static bool take_text(char **place, char **fresh)
+{
+	char *old = *place;
+
+	if (strcmp(old, *fresh) == 0)
+		return false;
+	*place = *fresh;
+	*fresh = old;
+	return true;
+}
+
+static bool take_one(struct options *o, struct options *fresh, enum option_id id)
+{
+	size_t size = option_rows[id].kind == OPTION_KIND_BOOL ? sizeof(bool) : sizeof(int64_t);
+
+	if (is_text(id))
+		return take_text(field(o, id), field(fresh, id));
+	if (memcmp(field(o, id), field(fresh, id), size) == 0)
+		return false;
+	memcpy(field(o, id), field(fresh, id), size);
+	return true;
+}
+
+bool options_take_live(struct options *o, struct options *fresh)
+{
+	bool is_changed = false;
+
+	for (enum option_id id = 0; id < OPTION_COUNT; id++)
+		if (option_rows[id].class == OPTION_CLASS_LIVE && take_one(o, fresh, id))
+			is_changed = true;
+	return is_changed;
+}
+
 /* ---- values that follow from others -------------------------------------------------------------------------- */
 
 int options_workers(const struct options *o)

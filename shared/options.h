@@ -56,6 +56,10 @@ int option_find(struct text name); /* option_id, or -1 */
 MUST_CHECK enum error options_store(const struct options *o, int *fd_out);
 MUST_CHECK enum error options_load(struct options *o, int fd);
 
+/* What a reload changes in a running worker: the LIVE options of `fresh` go over to `o`, texts by exchange; true when any was another. `fresh` stays
+ * the caller's, to fini. */
+bool options_take_live(struct options *o, struct options *fresh);
+
 /* Values that follow from others. */
 int options_workers(const struct options *o);    /* the real number of web workers */
 int options_db_writers(const struct options *o); /* per worker */

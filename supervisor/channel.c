@@ -41,6 +41,8 @@ static void on_message(struct supervisor *s, struct slot *slot, const struct mes
 	case MESSAGE_OPTIONS:
 	case MESSAGE_TURN_EVENTS:
 	case MESSAGE_TURN_CANCEL:
+	case MESSAGE_TURNS_RELEASED:
+	case MESSAGE_CONNECTION:
 	case MESSAGE_COUNT: break;
 	}
 	LOG(LOG_WARN, "unexpected message from a worker", F_INT("slot", slot->index), F_INT("type", m->type));

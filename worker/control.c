@@ -31,6 +31,8 @@ struct supervisor_link {
 	bool is_orphan;                                         /* the supervisor is gone */
 	void (*slot_died)(void *arg, int slot, uint64_t epoch); /* may be NULL */
 	void *slot_died_arg;                                    /* of it */
+	void (*options_changed)(void *arg);                     /* may be NULL */
+	void *options_changed_arg;                              /* of it */
 };
 
 /* What a signal handler may touch. */
@@ -48,13 +50,18 @@ static void on_stop_signal(int signal)
 	errno = error;
 }
 
+static void set_alarm_time(const struct worker *w)
+{
+	alarm_s = (sig_atomic_t)((w->options.shutdown_ms + 999) / 1000);
+}
+
 static enum error handle_signals(const struct worker *w)
 {
 	static const int stops[] = { SIGTERM, SIGINT, SIGQUIT };
 	static const int ignored[] = { SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH };
 	struct sigaction action = { .sa_handler = on_stop_signal, .sa_flags = SA_RESTART };
 
-	alarm_s = (sig_atomic_t)((w->options.shutdown_ms + 999) / 1000);
+	set_alarm_time(w);
 	if (signal_pipe[0] < 0 && pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
 		return ERROR_SYSTEM;
 	for (size_t i = 0; i < COUNT_OF(stops); i++)
@@ -167,52 +174,7 @@ static void on_lifeline(evutil_socket_t fd, short what, void *arg)
 		on_orphaned(arg);
 }
 
-/* ---- from the supervisor ------------------------------------------------------------------------------------- */
-
-static void on_message(struct supervisor_link *link, const struct message *m)
-{
-	switch (m->type) {
-	case MESSAGE_DRAIN: begin_end(link, m->drain.is_stop != 0, m->drain.t0_us, "supervisor"); return;
-	case MESSAGE_SLOT_DIED:
-		if (link->slot_died != NULL)
-			link->slot_died(link->slot_died_arg, (int)m->slot.slot, m->slot.epoch);
-		return;
-	case MESSAGE_LOG_LEVEL:
-		if (m->level.level <= LOG_FATAL)
-			log_set_level((enum log_level)m->level.level);
-		return;
-	case MESSAGE_LOG_FILE:
-	case MESSAGE_OPTIONS:
-	case MESSAGE_WORKER_READY:
-	case MESSAGE_WORKER_DRAINING:
-	case MESSAGE_WORKER_CLOSED:
-	case MESSAGE_TURN_EVENTS:
-	case MESSAGE_TURN_CANCEL:
-	case MESSAGE_COUNT: break;
-	}
-	LOG(LOG_WARN, "unexpected message from the supervisor", F_INT("type", m->type));
-}
-
-static void on_messages(evutil_socket_t fd, short what, void *arg)
-{
-	struct supervisor_link *link = arg;
-	struct message m;
-
-	(void)what;
-	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-		enum error e = ipc_receive(fd, &m);
-
-		if (e == ERROR_PROTOCOL)
-			continue;
-		if (e == ERROR_CLOSED)
-			on_orphaned(link);
-		if (e != ERROR_NONE)
-			return;
-		for (int j = 0; j < m.fd_count; j++)
-			close(m.fds[j]);
-		on_message(link, &m);
-	}
-}
+/* ---- the heartbeat -------------------------------------------------------------------------------------------- */
 
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
@@ -242,6 +204,95 @@ static void start_beat(struct supervisor_link *link)
 	link->beat_interval_us = interval_ms * 1000;
 	link->beat_due_us = clock_monotonic_us();
 	on_beat(-1, 0, link);
+}
+
+/* ---- from the supervisor ------------------------------------------------------------------------------------- */
+
+static void set_log_level(const struct worker *w)
+{
+	enum log_level level;
+
+	if (log_parse_level(text_of(w->options.log_level), &level))
+		log_set_level(level);
+}
+
+/* The LIVE options of the configuration that the supervisor serves now. */
+static void take_options(struct supervisor_link *link, const struct message *m)
+{
+	struct worker *w = link->worker;
+	struct options fresh;
+
+	if (m->fd_count != 1 || options_load(&fresh, m->fds[0]) != ERROR_NONE) {
+		LOG(LOG_ERROR, "new options cannot be read, the old ones stay");
+		return;
+	}
+	if (options_take_live(&w->options, &fresh)) {
+		set_log_level(w);
+		set_alarm_time(w);
+		start_beat(link);
+		if (link->options_changed != NULL)
+			link->options_changed(link->options_changed_arg);
+		LOG(LOG_INFO, "options changed");
+	}
+	options_fini(&fresh);
+}
+
+/* Lines go to the new file from the next one on; so does what libraries say on standard error. */
+static void take_log_file(const struct message *m)
+{
+	log_flush();
+	if (m->fd_count != 1 || dup2(m->fds[0], STDERR_FILENO) < 0) {
+		LOG(LOG_ERROR, "the new log file cannot be taken, the old one stays");
+		return;
+	}
+	log_set_fd(STDERR_FILENO);
+}
+
+static void on_message(struct supervisor_link *link, const struct message *m)
+{
+	switch (m->type) {
+	case MESSAGE_DRAIN: begin_end(link, m->drain.is_stop != 0, m->drain.t0_us, "supervisor"); return;
+	case MESSAGE_SLOT_DIED:
+		if (link->slot_died != NULL)
+			link->slot_died(link->slot_died_arg, (int)m->slot.slot, m->slot.epoch);
+		return;
+	case MESSAGE_LOG_LEVEL:
+		if (m->level.level <= LOG_FATAL)
+			log_set_level((enum log_level)m->level.level);
+		return;
+	case MESSAGE_LOG_FILE: take_log_file(m); return;
+	case MESSAGE_OPTIONS: take_options(link, m); return;
+	case MESSAGE_WORKER_READY:
+	case MESSAGE_WORKER_DRAINING:
+	case MESSAGE_WORKER_CLOSED:
+	case MESSAGE_TURN_EVENTS:
+	case MESSAGE_TURN_CANCEL:
+	case MESSAGE_TURNS_RELEASED:
+	case MESSAGE_CONNECTION:
+	case MESSAGE_COUNT: break;
+	}
+	LOG(LOG_WARN, "unexpected message from the supervisor", F_INT("type", m->type));
+}
+
+static void on_messages(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor_link *link = arg;
+	struct message m;
+
+	(void)what;
+	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+		enum error e = ipc_receive(fd, &m);
+
+		if (e == ERROR_PROTOCOL)
+			continue;
+		if (e == ERROR_CLOSED)
+			on_orphaned(link);
+		if (e != ERROR_NONE)
+			return;
+		on_message(link, &m);
+		for (int j = 0; j < m.fd_count; j++)
+			close(m.fds[j]);
+	}
 }
 
 /* ---- open and close ------------------------------------------------------------------------------------------ */
@@ -279,6 +330,12 @@ void control_on_slot_died(struct supervisor_link *link, void (*fn)(void *arg, in
 {
 	link->slot_died = fn;
 	link->slot_died_arg = arg;
+}
+
+void control_on_options(struct supervisor_link *link, void (*fn)(void *arg), void *arg)
+{
+	link->options_changed = fn;
+	link->options_changed_arg = arg;
 }
 
 int control_exit_code(const struct supervisor_link *link)

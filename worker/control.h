@@ -14,6 +14,8 @@ MUST_CHECK enum error control_open(struct worker *w, struct supervisor_link **li
 void control_ready(struct supervisor_link *link);
 /* Called when the supervisor names a dead worker; set by main.c to the chat's take-over. */
 void control_on_slot_died(struct supervisor_link *link, void (*fn)(void *arg, int slot, uint64_t epoch), void *arg);
+/* Called when LIVE options of `w->options` have changed; set by main.c. The link sees to log level, heartbeat and alarm itself. */
+void control_on_options(struct supervisor_link *link, void (*fn)(void *arg), void *arg);
 void control_report(struct supervisor_link *link, const struct message_closed *closed);
 /* What the process exits with once the shutdown has finished: 0, or 70 when the supervisor was gone. */
 int control_exit_code(const struct supervisor_link *link);

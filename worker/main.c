@@ -18,7 +18,9 @@
 #include "worker/commands.h"
 #include "worker/control.h"
 #include "worker/db/db.h"
+#include "worker/ending.h"
 #include "worker/gemini/provider.h"
+#include "worker/handover.h"
 #include "worker/http/server.h"
 #include "worker/realtime/bus.h"
 #include "worker/jobs/upkeep.h"
@@ -32,113 +34,9 @@ struct arguments {
 	const char *role;                 /* "web" */
 };
 
-static bool is_finished;           /* the shutdown is through: the loop ends */
-static bool has_listener = true;   /* our copy of the listening socket is open */
-static struct event *cancel_timer; /* asks PostgreSQL to cancel what still runs late in a stop; NULL before */
+static bool is_finished; /* the shutdown is through: the loop ends */
 
-/* ---- resources of the shutdown ------------------------------------------------------------------------------- */
-
-static void http_drained(void *arg)
-{
-	struct worker *w = arg;
-
-	shutdown_done(w->shutdown, "http", SHUTDOWN_DONE, "");
-}
-
-static void close_http(void *arg, bool is_stop)
-{
-	struct worker *w = arg;
-
-	http_stop_accepting(w->http, true);
-	/* Until the last copy is closed the kernel goes on taking connections for nobody. */
-	if (has_listener)
-		(void)close(INHERIT_LISTENER);
-	has_listener = false;
-	http_drain(w->http, is_stop, http_drained, w);
-}
-
-static int cut_http(void *arg, int *lost_out)
-{
-	struct worker *w = arg;
-
-	(void)lost_out;
-	return http_cut(w->http);
-}
-
-static void database_drained(void *arg)
-{
-	struct worker *w = arg;
-
-	if (cancel_timer != NULL)
-		(void)event_del(cancel_timer);
-	shutdown_done(w->shutdown, "database", SHUTDOWN_DONE, "");
-}
-
-/* A query that hangs on another's lock ends by asking PostgreSQL, while there is time to hear its answer. */
-static void on_cancel_time(evutil_socket_t fd, short what, void *arg)
-{
-	struct worker *w = arg;
-	int cancelled = db_cancel_all(w->db);
-
-	(void)fd;
-	(void)what;
-	LOG(LOG_WARN, "queries cancelled", F_INT("queries", cancelled));
-}
-
-static void close_database(void *arg, bool is_stop)
-{
-	struct worker *w = arg;
-	int64_t cancel_ms = w->options.shutdown_database_ms * 4 / 5;
-	struct timeval delay = { .tv_sec = cancel_ms / 1000, .tv_usec = cancel_ms % 1000 * 1000 };
-
-	(void)is_stop;
-	if (cancel_timer == NULL && (cancel_timer = evtimer_new(w->base, on_cancel_time, w)) != NULL)
-		(void)event_add(cancel_timer, &delay);
-	db_drain(w->db, database_drained, w);
-}
-
-static int cut_database(void *arg, int *lost_out)
-{
-	struct worker *w = arg;
-
-	(void)lost_out;
-	return db_cancel_all(w->db);
-}
-
-static void close_gemini(void *arg, bool is_stop)
-{
-	struct worker *w = arg;
-	char detail[64];
-
-	(void)is_stop;
-	(void)snprintf(detail, sizeof detail, "%zu transfers ended", provider_active(w->provider));
-	provider_close(&w->provider);
-	shutdown_done(w->shutdown, "gemini", SHUTDOWN_DONE, detail);
-}
-
-static void close_logs(void *arg, bool is_stop)
-{
-	struct worker *w = arg;
-
-	(void)is_stop;
-	log_flush();
-	shutdown_done(w->shutdown, "logs", log_dropped() ? SHUTDOWN_ERROR : SHUTDOWN_DONE,
-		log_dropped() ? "lines were dropped" : "");
-}
-
-static void register_resources(struct worker *w)
-{
-	const struct options *o = &w->options;
-	const struct shutdown_resource resources[] = {
-		{ "http", SHUTDOWN_SOCKETS, o->shutdown_http_ms, o->drain_timeout_ms, close_http, cut_http, w },
-		{ "database", SHUTDOWN_DATABASE, o->shutdown_database_ms, 0, close_database, cut_database, w },
-		{ "gemini", SHUTDOWN_CLIENTS, o->shutdown_gemini_ms, 0, close_gemini, NULL, w },
-		{ "logs", SHUTDOWN_LOGS, o->shutdown_logs_ms, 0, close_logs, NULL, w },
-	};
-
-	for (size_t i = 0; i < COUNT_OF(resources); i++)
-		shutdown_register(w->shutdown, &resources[i]);
-}
+/* ---- called back --------------------------------------------------------------------------------------------- */
 
 static void on_closed(void *arg, const struct message_closed *closed)
 {
@@ -154,6 +52,18 @@ static void on_finished(void *arg)
 	SCOREBOARD_SET(w->slot->state, WORKER_CLOSING);
 	is_finished = true;
 	(void)event_base_loopbreak(w->base);
+}
+
+/* A reload changed LIVE options; most parts read them where they need them, these have kept some. */
+static void on_options(void *arg)
+{
+	struct worker *w = arg;
+
+	http_options_changed(w->http);
+	chat_options_changed(w->chat);
+	db_options_changed(w->db);
+	upkeep_options_changed(w->upkeep);
+	ending_options_changed(w);
 }
 
 /* ---- the parts, in order ------------------------------------------------------------------------------------- */
@@ -202,6 +112,8 @@ static enum error open_http(struct worker *w)
 		.routes = worker_routes,
 		.route_count = worker_route_count,
 		.authenticate = auth_request,
+		.give = handover_give,
+		.generation = w->generation,
 		.context = w };
 
 	return http_open(&options, &w->http);
@@ -246,7 +158,9 @@ static enum error open_parts(struct worker *w, const struct arguments *arguments
 	*part_out = "HTTP server";
 	if ((e = open_http(w)) != ERROR_NONE)
 		return e;
-	register_resources(w);
+	handover_open(w);
+	ending_register(w);
+	control_on_options(w->link, on_options, w);
 	return ERROR_NONE;
 }
 
@@ -257,8 +171,7 @@ static void close_parts(struct worker *w)
 	bus_close(&w->bus);
 	provider_close(&w->provider);
 	/* Queries that end here still answer their requests, so those who wait for them come after. */
-	if (cancel_timer != NULL)
-		event_free(cancel_timer);
+	ending_close();
 	db_close(&w->db);
 	http_close(&w->http);
 	health_close(&w->health);

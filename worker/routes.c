@@ -24,6 +24,7 @@
 #define ACT(address, id, text)    { METHOD_POST, address, AUTH_OWNER, BODY_OPTIONAL, resource_update, text, OF(id) }
 #define REMOVE(address, id, text) { METHOD_DELETE, address, AUTH_OWNER, BODY_NONE, resource_remove, text, OF(id) }
 #define OPEN(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET }
+#define PROBE(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET, .is_probe = true }
 
 #define DESCRIBE(address) \
 	{ .method = METHOD_GET, .path = address, .auth = AUTH_NONE, .handle = openapi_get, .summary = "This description", .detail = &described, QUIET }
@@ -33,12 +34,12 @@ static const struct openapi_source described = { worker_routes, &worker_route_co
 const struct route worker_routes[] = {
 	OPEN("/", assets_home, "The page for browsers, a banner for programs"),
 	OPEN("/assets/{name}", assets_get, "A file of the page"),
-	OPEN("/health", health_get, "Does the process run?"),
-	OPEN("/api/health", health_get, "Does the process run?"),
-	OPEN("/health/live", health_live, "Is the loop alive?"),
-	OPEN("/livez", health_live, "Is the loop alive?"),
-	OPEN("/health/ready", health_ready, "Can requests be served? 503 with the checks when not"),
-	OPEN("/readyz", health_ready, "Can requests be served? 503 with the checks when not"),
+	PROBE("/health", health_get, "Does the process run?"),
+	PROBE("/api/health", health_get, "Does the process run?"),
+	PROBE("/health/live", health_live, "Is the loop alive?"),
+	PROBE("/livez", health_live, "Is the loop alive?"),
+	PROBE("/health/ready", health_ready, "Can requests be served? 503 with the checks when not"),
+	PROBE("/readyz", health_ready, "Can requests be served? 503 with the checks when not"),
 	OPEN("/health/status", health_status, "Uptime, memory, pool, workers and features"),
 	OPEN("/problems/{code}", problems_get, "What an error code means and what to do"),
 	DESCRIBE("/openapi.json"),

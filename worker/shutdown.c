@@ -11,6 +11,7 @@
 #include "shared/must.h"
 
 #define RESOURCES_MAX 16
+#define HASTE_MS      6000 /* what is left of a drain that is to end soon */
 
 /* One resource's way: it waits for its phase, closes, and is closed by itself or by us. */
 enum entry_state { ENTRY_WAITING, ENTRY_CLOSING, ENTRY_CLOSED };
@@ -32,6 +33,7 @@ struct shutdown {
 	int count;                                                      /* of them */
 	bool is_started;                                                /* by stop or drain */
 	bool is_stop;                                                   /* a stop, not only a drain */
+	bool is_hastened;                                               /* a drain that is to end soon */
 	bool is_finished;                                               /* `finished` was called */
 	enum shutdown_phase phase;                                      /* the one that runs */
 	int64_t phase_start_ms;                                         /* monotonic */
@@ -140,6 +142,20 @@ void shutdown_register(struct shutdown *s, const struct shutdown_resource *resou
 	must(entry->timer != NULL);
 }
 
+void shutdown_set_deadlines(struct shutdown *s, const char *name, int64_t deadline_ms, int64_t drain_ms)
+{
+	for (int i = 0; i < s->count; i++) {
+		struct entry *entry = &s->entries[i];
+
+		if (strcmp(entry->resource.name, name) != 0)
+			continue;
+		entry->resource.deadline_ms = deadline_ms;
+		entry->resource.drain_ms = drain_ms;
+		if (entry->state == ENTRY_CLOSING)
+			arm(s, entry);
+	}
+}
+
 void shutdown_done(struct shutdown *s, const char *name, enum shutdown_result result, const char *detail)
 {
 	for (int i = 0; i < s->count; i++)
@@ -187,16 +203,31 @@ static void on_advance(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+static void close_again(struct shutdown *s)
+{
+	for (int i = 0; i < s->count; i++)
+		if (s->entries[i].state == ENTRY_CLOSING) {
+			arm(s, &s->entries[i]);
+			s->entries[i].resource.close(s->entries[i].resource.arg, s->is_stop);
+		}
+}
+
 /* A drain that becomes a stop: shorter deadlines, and each that still closes is told. */
 static void upgrade_to_stop(struct shutdown *s)
 {
 	s->is_stop = true;
 	s->phase_start_ms = clock_monotonic_ms();
-	for (int i = 0; i < s->count; i++)
-		if (s->entries[i].state == ENTRY_CLOSING) {
-			arm(s, &s->entries[i]);
-			s->entries[i].resource.close(s->entries[i].resource.arg, true);
-		}
+	close_again(s);
+}
+
+/* A drain whose successor drains too: whoever asked for it wants it over, though nothing may be lost for it. */
+static void hasten(struct shutdown *s)
+{
+	if (s->is_hastened)
+		return;
+	s->is_hastened = true;
+	close_again(s);
+	shutdown_hurry(s, HASTE_MS);
 }
 
 void shutdown_start(struct shutdown *s, bool is_stop, int64_t t0_us)
@@ -206,6 +237,8 @@ void shutdown_start(struct shutdown *s, bool is_stop, int64_t t0_us)
 	if (s->is_started) {
 		if (is_stop && !s->is_stop)
 			upgrade_to_stop(s);
+		else if (!is_stop && !s->is_stop)
+			hasten(s);
 		return;
 	}
 	s->is_started = true;

@@ -29,7 +29,7 @@ my %text = map { $_ => slurp($_) } @files;
 sub part {
     my ($path) = @_;
     return $1 if $path =~ m{^(worker/(?:http|realtime|api|chat|tools|gemini|db|jobs))/};
-    return 'worker/main' if $path =~ m{^worker/commands\.[ch]$};
+    return 'worker/main' if $path =~ m{^worker/(?:commands|ending|handover)\.[ch]$};
     return 'worker/' . $1 if $path =~ m{^worker/(main|routes|auth|limits|control|shutdown|worker)\.[ch]$};
     return $1 if $path =~ m{^(supervisor|ctl|shared|tests|worker)/};
     return '?';

@@ -235,6 +235,37 @@ Test(worker_shutdown, a_drain_that_becomes_a_stop_takes_the_stops_deadline)
 	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
 }
 
+Test(worker_shutdown, a_drain_that_is_asked_for_twice_is_told_again_and_keeps_few_seconds)
+{
+	struct fake http = { .name = "http", .behaviour = NEVER };
+
+	shutdown_register(coordinator, &(struct shutdown_resource) { .name = "http",
+					       .phase = SHUTDOWN_SOCKETS,
+					       .deadline_ms = 30,
+					       .drain_ms = 60000,
+					       .close = fake_close,
+					       .cut = fake_cut,
+					       .arg = &http });
+	shutdown_start(coordinator, false, clock_monotonic_us());
+	shutdown_start(coordinator, false, clock_monotonic_us());
+	shutdown_start(coordinator, false, clock_monotonic_us());
+	cr_expect_not(http.is_stop);
+	cr_expect_eq(http.closed, 2, "it is told once more, not each time");
+	cr_expect(run() > 1000);
+	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
+}
+
+Test(worker_shutdown, deadlines_of_a_resource_may_change_while_it_closes)
+{
+	struct fake http = { .name = "http", .behaviour = NEVER };
+
+	add(&http, SHUTDOWN_SOCKETS, 60000);
+	shutdown_start(coordinator, true, clock_monotonic_us());
+	shutdown_set_deadlines(coordinator, "http", 30, 0);
+	cr_expect(run() < 4000);
+	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
+}
+
 Test(worker_shutdown, a_hurry_cuts_all_deadlines_and_leaves_time_for_the_database)
 {
 	struct fake http = { .name = "http", .behaviour = NEVER },
@@ -244,10 +275,10 @@ Test(worker_shutdown, a_hurry_cuts_all_deadlines_and_leaves_time_for_the_databas
 	add(&http, SHUTDOWN_SOCKETS, 60000);
 	add(&database, SHUTDOWN_DATABASE, 60000);
 	shutdown_start(coordinator, true, clock_monotonic_us());
-	shutdown_hurry(coordinator, 200);
+	shutdown_hurry(coordinator, 1500);
 	shutdown_hurry(coordinator, 60000);
 	ms = run();
-	cr_expect(ms >= 90 && ms < 1000, "%d ms", (int)ms);
+	cr_expect(ms >= 700 && ms < 4000, "%d ms", (int)ms);
 	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
 	cr_expect_eq(find("database")->result, SHUTDOWN_DONE, "checkpoints are still attempted");
 	free_timer(&database);

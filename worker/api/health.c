@@ -75,6 +75,13 @@ static bool is_draining(const struct worker *w)
 	return SCOREBOARD_GET(w->board->stop_at_us) != 0 || SCOREBOARD_GET(w->slot->state) >= WORKER_DRAINING;
 }
 
+/* By the operator: this worker only says so. */
+static bool is_drained(const struct worker *w)
+{
+	return SCOREBOARD_GET(w->board->pool.is_drained) != 0 &&
+	       SCOREBOARD_GET(w->board->pool.generation) == w->generation;
+}
+
 static bool is_migrated(const struct health *h)
 {
 	return h->result == ERROR_NONE && migrations_count > 0 && h->newest >= migrations[migrations_count - 1].version;
@@ -135,13 +142,14 @@ static void write_gemini(struct buffer *out, const struct worker *w)
 
 static void answer_ready(struct request *rq, const struct health *h)
 {
-	bool is_ready = !is_draining(h->worker) && is_migrated(h);
+	bool is_ready = !is_draining(h->worker) && !is_drained(h->worker) && is_migrated(h);
 	struct buffer out;
 
 	buffer_init(&out);
 	buffer_printf(&out, "{\"status\":\"%s\",\"checks\":{",
 		is_ready                 ? "ready"
 		: is_draining(h->worker) ? "draining"
+		: is_drained(h->worker)  ? "drained"
 					 : "not_ready");
 	write_database(&out, h);
 	buffer_append_char(&out, ',');

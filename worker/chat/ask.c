@@ -172,6 +172,7 @@ static void begin_turn(struct ask *a, const struct db_result *r)
 
 	a->ring = NULL;
 	turn_create(a->chat, &row, ring, false);
+	leave_late_question(a->chat);
 }
 
 static void answer_refusal(struct ask *a, struct text outcome, const struct db_result *r)
@@ -259,7 +260,7 @@ static bool ask_is_possible(struct ask *a)
 {
 	int64_t retry_in_ms = 0;
 
-	if (a->chat->is_draining) {
+	if (!chat_takes_questions(a->chat)) {
 		response_problem_retry(a->rq, ERROR_SERVICE_UNAVAILABLE, NULL, 1);
 		return false;
 	}
@@ -293,7 +294,8 @@ static struct ask *ask_create(struct request *rq)
 
 	a->chat = w->chat;
 	a->rq = rq;
-	a->when_busy = text_of(w->options.chat_when_busy);
+	/* A copy: a reload may change the option while the question is being stored. */
+	a->when_busy = arena_text(&rq->arena, text_of(w->options.chat_when_busy));
 	a->is_stream = request_prefers(rq, "text/event-stream");
 	return a;
 }

@@ -120,6 +120,15 @@ static void on_turn_events(void *arg, const struct message *m)
 		readers_pump(chat, m->turn.ring);
 }
 
+static void on_turns_released(void *arg, const struct message *m)
+{
+	struct chat *chat = arg;
+
+	(void)m;
+	if (!chat->is_draining)
+		takeover_released(chat);
+}
+
 static void on_turn_cancel(void *arg, const struct message *m)
 {
 	struct turn *t = chat_find(arg, &m->turn.turn);
@@ -294,11 +303,19 @@ enum error chat_open(struct worker *w, int rings_fd, struct chat **chat_out)
 	declare_tools(chat);
 	bus_receive(w->bus, MESSAGE_TURN_EVENTS, on_turn_events, chat);
 	bus_receive(w->bus, MESSAGE_TURN_CANCEL, on_turn_cancel, chat);
+	bus_receive(w->bus, MESSAGE_TURNS_RELEASED, on_turns_released, chat);
 	leave_open(chat);
 	timer_in(chat->tick, 20); /* what nobody writes is looked for at once */
 	timer_in(chat->renew, w->options.chat_lease_ms / 3);
 	*chat_out = chat;
 	return ERROR_NONE;
+}
+
+void chat_options_changed(struct chat *chat)
+{
+	/* A shorter lease wants to be renewed sooner than the timer was set for. */
+	timer_in(chat->renew, 0);
+	leave_options_changed(chat);
 }
 
 static void chat_cancel_queries(struct chat *chat)
@@ -323,6 +340,7 @@ void chat_close(struct chat **chat_at)
 	chat->is_draining = false; /* the coordinator has heard all there is */
 	bus_receive(chat->w->bus, MESSAGE_TURN_EVENTS, NULL, NULL);
 	bus_receive(chat->w->bus, MESSAGE_TURN_CANCEL, NULL, NULL);
+	bus_receive(chat->w->bus, MESSAGE_TURNS_RELEASED, NULL, NULL);
 	readers_send_away(chat);
 	leave_drop_turns(chat);
 	takeover_close(chat);

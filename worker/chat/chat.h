@@ -15,6 +15,10 @@ struct chat;
 MUST_CHECK enum error chat_open(struct worker *w, int rings_fd, struct chat **chat_out);
 /* Ends readers, leaves turns to others (their leases lapse unless the shutdown coordinator has released them), frees. */
 void chat_close(struct chat **chat);
+/* During a drain: no client has a connection here any more, so that nothing more will be asked. */
+void chat_clients_gone(struct chat *chat);
+/* The chat_*, drain_* and shutdown_* options may have changed. */
+void chat_options_changed(struct chat *chat);
 /* For control_on_slot_died, `arg` is the worker: its turns are ours now. */
 void chat_slot_died(void *arg, int slot, uint64_t epoch);
 

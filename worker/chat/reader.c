@@ -476,8 +476,10 @@ void reader_open(struct chat *chat, struct request *rq, const struct reader_requ
 {
 	struct reader *r;
 
-	if (chat->reader_count >= READERS_MAX || chat->is_draining) {
-		response_problem_retry(rq, chat->is_draining ? ERROR_SERVICE_UNAVAILABLE : ERROR_OVERLOADED, NULL, 1);
+	bool is_stopping = chat->is_draining && chat->is_stop;
+
+	if (chat->reader_count >= READERS_MAX || is_stopping) {
+		response_problem_retry(rq, is_stopping ? ERROR_SERVICE_UNAVAILABLE : ERROR_OVERLOADED, NULL, 1);
 		return;
 	}
 	r = must_alloc(sizeof *r);
@@ -533,8 +535,9 @@ static void reader_send_away(struct reader *r)
 {
 	struct uuid dice = uuid_create();
 	struct buffer json;
-	/* Different for each client, so that they do not come back all at once. */
-	int after_ms = 100 + (dice.bytes[14] << 8 | dice.bytes[15]) * 2400 / 65536;
+	/* Different for each client, so that they do not come back all at once. Those that are moved one by one need not wait as long. */
+	int spread_ms = r->chat->is_stop ? 2400 : 400;
+	int after_ms = 100 + (dice.bytes[14] << 8 | dice.bytes[15]) * spread_ms / 65536;
 
 	if (r->sse != NULL) {
 		buffer_init(&json);
@@ -553,4 +556,16 @@ void readers_send_away(struct chat *chat)
 {
 	while (chat->readers != NULL)
 		reader_send_away(chat->readers);
+}
+
+bool readers_move_one(struct chat *chat)
+{
+	struct reader *r = chat->readers;
+
+	while (r != NULL && (r->sse == NULL || r->query != NULL || chat_find(chat, &r->turn) != NULL))
+		r = r->next_of_all;
+	if (r == NULL)
+		return false;
+	reader_send_away(r);
+	return true;
 }

@@ -163,6 +163,8 @@ void takeover_adopt(struct chat *chat)
 
 /* --- the sweep -------------------------------------------------------------------------------------------------------------- */
 
+static void claim_expired(struct chat *chat);
+
 static void on_expired(void *arg, enum error e, const struct db_result *r)
 {
 	struct chat *chat = arg;
@@ -173,6 +175,9 @@ static void on_expired(void *arg, enum error e, const struct db_result *r)
 	if (db_result_rows(r) > 0)
 		LOG(LOG_INFO, "turns without a writer taken over", F_INT("turns", db_result_rows(r)));
 	create_from_rows(chat, r);
+	/* There may be more than one statement takes, and some were released while it ran. */
+	if ((chat->sweeps_again || db_result_rows(r) > 0) && !chat->is_draining)
+		claim_expired(chat);
 }
 
 static void begin_destroy(struct begin *b)
@@ -246,24 +251,36 @@ static void claim_ownerless(struct chat *chat)
 	}
 }
 
-void takeover_sweep(struct chat *chat)
+static void claim_expired(struct chat *chat)
 {
 	struct buffer live;
 	struct db_number room;
 
+	chat->sweeps_again = chat->sweep_query != NULL;
+	if (chat->sweeps_again)
+		return;
+	buffer_init(&live);
+	chat_live_leases(chat, &live);
+
+	const struct db_param params[] = { DB_TEXT(text_of(chat->w->lease)),
+		db_int(&room, chat->w->options.chat_lease_ms), DB_TEXT(buffer_text(&live)) };
+
+	chat->sweep_query = db_submit(chat->w->db, SQL_turns_claim_expired, params, on_expired, chat);
+	buffer_fini(&live);
+}
+
+void takeover_released(struct chat *chat)
+{
+	claim_expired(chat);
+}
+
+void takeover_sweep(struct chat *chat)
+{
 	if (!chat_is_lowest(chat))
 		return;
 	claim_ownerless(chat);
-	if (chat->sweep_query == NULL) {
-		buffer_init(&live);
-		chat_live_leases(chat, &live);
-
-		const struct db_param params[] = { DB_TEXT(text_of(chat->w->lease)),
-			db_int(&room, chat->w->options.chat_lease_ms), DB_TEXT(buffer_text(&live)) };
-
-		chat->sweep_query = db_submit(chat->w->db, SQL_turns_claim_expired, params, on_expired, chat);
-		buffer_fini(&live);
-	}
+	if (chat->sweep_query == NULL)
+		claim_expired(chat);
 	if (chat->queue_query == NULL && chat->ticks % 2 == 1)
 		chat->queue_query = db_submit(chat->w->db, SQL_turns_idle_queues, NULL, on_idle_queues, chat);
 }

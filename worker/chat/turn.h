@@ -38,6 +38,7 @@ struct chat {
 	struct event *renew;                /* leases */
 	struct db_query *renew_query;       /* in flight */
 	struct db_query *sweep_query;       /* in flight */
+	bool sweeps_again;                  /* turns were released while it was */
 	struct db_query *queue_query;       /* in flight */
 	int ticks;                          /* since open */
 	struct claim *claims;               /* take-overs in flight (takeover.c) */
@@ -45,8 +46,12 @@ struct chat {
 	struct model_tool *declarations;    /* of tools.c, tool_count of them */
 	char **schemas;                     /* their parameters, owned */
 	double bytes_per_token;             /* learned from usage */
-	bool is_draining;                   /* no new steps are begun, readers are sent elsewhere */
+	bool is_draining;                   /* this worker leaves: readers are sent elsewhere */
 	bool is_stop;                       /* the service stops, not only this worker */
+	bool is_hastened;                   /* readers: the drain is to end soon */
+	bool has_turns_leaving;             /* `turns` was asked to close */
+	bool is_late;                       /* the turns of the drain have had their time */
+	bool has_no_clients;                /* of the drain: no connection is left that could ask for more */
 	bool is_released;                   /* leases are given back: nothing new is begun */
 	struct event *drain_timer;          /* when readers are told to reconnect */
 	struct event *release_timer;        /* when turns are given up */
@@ -217,6 +222,9 @@ void leave_open(struct chat *chat);       /* registers with the shutdown coordin
 void leave_drop_turns(struct chat *chat); /* at the very end */
 void chat_turn_gone(struct chat *chat);   /* one less: the drain may be over */
 void chat_reader_gone(struct chat *chat);
+bool chat_takes_questions(const struct chat *chat); /* a drain goes on answering, a stop does not */
+void leave_late_question(struct chat *chat);        /* a turn has begun; it is given back when all others were */
+void leave_options_changed(struct chat *chat);
 
 /* model.c */
 void model_start(struct turn *t); /* an attempt now, or later, or the turn fails */
@@ -237,6 +245,7 @@ void takeover_claim_dead(struct chat *chat, int slot, uint64_t epoch);
 /* After our leases were renewed: what has our lease and lapsed all the same is nobody's. */
 void takeover_adopt(struct chat *chat);
 void takeover_sweep(struct chat *chat);
+void takeover_released(struct chat *chat); /* another worker has given its turns back */
 void takeover_close(struct chat *chat);
 
 /* reader.c */
@@ -253,6 +262,7 @@ void readers_pump(struct chat *chat, uint32_t ring_index);
 void readers_peek(struct chat *chat); /* those that wait for a ring */
 void readers_look(struct chat *chat); /* all rings, in case a wake-up was lost */
 void readers_send_away(struct chat *chat);
+bool readers_move_one(struct chat *chat); /* one whose turn is written elsewhere; false when there is none */
 
 /* turns.c */
 void cancel_wake(struct chat *chat, const struct uuid *turn);   /* whoever writes it on this host stops it */

@@ -296,6 +296,7 @@ enum error db_open(
 	db->options = options;
 	db->slot = slot;
 	db->is_up = true;
+	db->statement_timeout_ms = options->db_wait_timeout_ms;
 	TAILQ_INIT(&db->queries);
 	TAILQ_INIT(&db->ended);
 	TAILQ_INIT(&db->waiting[STATEMENT_READ]);
@@ -316,6 +317,14 @@ enum error db_open(
 		connection_dial(&db->connections[i]);
 	*db_out = db;
 	return ERROR_NONE;
+}
+
+void db_options_changed(struct db *db)
+{
+	if (db->statement_timeout_ms == db->options->db_wait_timeout_ms)
+		return;
+	db->statement_timeout_ms = db->options->db_wait_timeout_ms;
+	db->told_since_ms = clock_monotonic_ms();
 }
 
 struct db_stats db_stats(const struct db *db)

@@ -94,5 +94,7 @@ void db_drain(struct db *db, void (*done)(void *arg), void *arg);
 /* Asks PostgreSQL to cancel what still runs; for the end of a drain. Returns how many. */
 int db_cancel_all(struct db *db);
 void db_close(struct db **db);
+/* The db_* options may have changed: connections that were told the old ones are replaced one by one. */
+void db_options_changed(struct db *db);
 
 #endif

@@ -197,7 +197,9 @@ static bool is_old(const struct connection *c, int64_t now_ms)
 {
 	/* Spread over a tenth of the age, so that not all are replaced in one second. */
 	int64_t age_ms = c->db->options->db_recycle_s * 1000;
-	return now_ms - c->opened_ms > age_ms + age_ms / 10 * c->index / c->db->count;
+
+	return now_ms - c->opened_ms > age_ms + age_ms / 10 * c->index / c->db->count ||
+	       c->opened_ms < c->db->told_since_ms;
 }
 
 /* Replaces the oldest connection that is due, one at a time, so that the others carry its work meanwhile. */

@@ -29,6 +29,8 @@ struct db {
 	bool is_up;                            /* the last attempt to use the database worked */
 	bool is_closing;                       /* db_close has begun */
 	int64_t down_since_ms;                 /* monotonic; 0 while up */
+	int64_t statement_timeout_ms;          /* db_wait_timeout_ms as PostgreSQL was told it */
+	int64_t told_since_ms;                 /* monotonic; connections opened before were told another */
 };
 
 /* Reads of one batch at most: bounds how long the first answer waits for the rest, as PostgreSQL sends when its buffer is full or at the Sync. */

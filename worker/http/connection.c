@@ -52,13 +52,13 @@ void connection_queue(struct connection *c)
 	STAILQ_INSERT_TAIL(&c->server->later, c, later);
 }
 
-void connection_open(struct http_server *server, int fd, const char *client, bool is_refused)
+void connection_open(struct http_server *server, int fd, const char *client, bool is_fresh, bool is_refused)
 {
 	struct connection *c = must_alloc(sizeof *c);
 
 	c->server = server;
 	c->fd = fd;
-	c->is_fresh = true;
+	c->is_fresh = is_fresh;
 	c->is_refused = is_refused;
 	c->deadline.kind = DEADLINE_COUNT;
 	memcpy(c->client, client, strnlen(client, sizeof c->client - 1));
@@ -66,7 +66,6 @@ void connection_open(struct http_server *server, int fd, const char *client, boo
 	server->connection_count++;
 	server->refused_count += is_refused;
 	server->idle_count++;
-	SCOREBOARD_ADD(server->slot->counters.connections_accepted, 1);
 	want(c, EV_READ);
 	deadline_set(server, &c->deadline, DEADLINE_IDLE);
 	if (is_refused) {
@@ -370,7 +369,7 @@ void connection_answered(struct connection *c, bool keep_alive, bool lingers)
 	}
 	connection_set_state(c, CONNECTION_IDLE);
 	deadline_set(c->server, &c->deadline, DEADLINE_IDLE);
-	if (!c->is_feeding && (buffer_length(&c->in) > 0 || c->is_read_closed))
+	if (!c->is_feeding && (buffer_length(&c->in) > 0 || c->is_read_closed || c->server->is_draining))
 		connection_queue(c);
 }
 
@@ -393,20 +392,36 @@ void connection_end_turn(struct connection *c)
 			on_read_closed(c);
 	}
 	if (c->state == CONNECTION_IDLE && c->server->is_draining)
-		connection_close_idle(c);
+		(void)connection_leave(c);
 }
 
-void connection_close_idle(struct connection *c)
+/* Whatever the peer has sent meanwhile is in the socket, and goes with it. */
+static enum http_gift give(struct connection *c)
+{
+	const struct http_options *options = &c->server->options;
+
+	if (!c->server->gives_idle || options->give == NULL || c->is_refused)
+		return HTTP_GIFT_NOBODY;
+	return options->give(options->context, c->fd, c->client, c->is_fresh);
+}
+
+bool connection_leave(struct connection *c)
 {
 	char byte;
 
-	if (!c->server->closes_idle || c->state != CONNECTION_IDLE || buffer_length(&c->out) > 0)
-		return;
-	if (c->is_fresh && !c->server->closes_fresh)
-		return;
+	if (c->state != CONNECTION_IDLE || buffer_length(&c->out) > 0 || buffer_length(&c->in) > 0 || c->is_read_closed)
+		return true;
+	switch (give(c)) {
+	case HTTP_GIFT_TAKEN: connection_lost(c, false); return true;
+	case HTTP_GIFT_LATER: server_give_later(c->server); return false;
+	case HTTP_GIFT_NOBODY: break;
+	}
+	if (!c->server->closes_idle || (c->is_fresh && !c->server->closes_fresh))
+		return true;
 	/* A request that is already in the kernel's buffer is answered first. */
 	if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
 		connection_lost(c, false);
+	return true;
 }
 
 void connection_expired(struct connection *c, enum deadline_kind kind)

@@ -1,6 +1,6 @@
 /* deadlines.c: when connections and event streams have had their time. Each kind has one length, so a queue in order of arrival is in order
  * of deadline: setting and clearing are O(1), and one timer watches the heads. Called by connection.c, exchange.c and sse.c.
- * A reload that shortens an option holds for what is set afterwards. */
+ * A reload that changes a length moves what is set already, so that a queue stays in order. */
 #include "config.h"
 #include "worker/http/internal.h"
 
@@ -48,11 +48,51 @@ void deadline_clear(struct http_server *server, struct deadline *d)
 	d->kind = DEADLINE_COUNT;
 }
 
+/* Arms the timer for the earliest of all. */
+static void arm_next(struct http_server *server)
+{
+	int64_t next_ms = INT64_MAX;
+
+	for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
+		const struct deadline *first = TAILQ_FIRST(&server->deadlines.queues[kind]);
+
+		if (first != NULL && first->due_ms < next_ms)
+			next_ms = first->due_ms;
+	}
+	if (!TAILQ_EMPTY(&server->deadlines.queues[DEADLINE_BODY]) && server->now_us / 1000 + SWEEP_MS < next_ms)
+		next_ms = server->now_us / 1000 + SWEEP_MS;
+	if (next_ms < server->deadlines.timer_ms)
+		arm(server, next_ms);
+}
+
+static void adjust(struct http_server *server, enum deadline_kind kind)
+{
+	int64_t *length = &server->deadlines.lengths_ms[kind], now = length_ms(server, kind);
+	struct deadline *d;
+
+	if (now == *length)
+		return;
+	TAILQ_FOREACH(d, &server->deadlines.queues[kind], link)
+	{
+		d->due_ms += now - *length;
+	}
+	*length = now;
+}
+
+void deadlines_adjust(struct http_server *server)
+{
+	(void)server_now_us(server);
+	for (int kind = 0; kind < DEADLINE_COUNT; kind++)
+		adjust(server, (enum deadline_kind)kind);
+	arm_next(server);
+}
+
 void deadline_set(struct http_server *server, struct deadline *d, enum deadline_kind kind)
 {
 	deadline_clear(server, d);
+	adjust(server, kind);
 	d->kind = kind;
-	d->due_ms = server_now_ms(server) + length_ms(server, kind);
+	d->due_ms = server_now_ms(server) + server->deadlines.lengths_ms[kind];
 	TAILQ_INSERT_TAIL(&server->deadlines.queues[kind], d, link);
 
 	int64_t wake_ms = kind == DEADLINE_BODY ? server_now_ms(server) + SWEEP_MS : d->due_ms;
@@ -97,7 +137,6 @@ static void expire(struct http_server *server, enum deadline_kind kind, int *lef
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_server *server = arg;
-	int64_t next_ms = INT64_MAX;
 	int left = EXPIRE_MAX;
 
 	(void)fd;
@@ -107,22 +146,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	for (int kind = 0; kind < DEADLINE_COUNT; kind++)
 		expire(server, (enum deadline_kind)kind, &left);
 	sweep_bodies(server);
-	for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
-		const struct deadline *first = TAILQ_FIRST(&server->deadlines.queues[kind]);
-
-		if (first != NULL && first->due_ms < next_ms)
-			next_ms = first->due_ms;
-	}
-	if (!TAILQ_EMPTY(&server->deadlines.queues[DEADLINE_BODY]) && server->now_us / 1000 + SWEEP_MS < next_ms)
-		next_ms = server->now_us / 1000 + SWEEP_MS;
-	if (next_ms < server->deadlines.timer_ms)
-		arm(server, next_ms);
+	arm_next(server);
 }
 
 void deadlines_init(struct http_server *server)
 {
 	for (int kind = 0; kind < DEADLINE_COUNT; kind++)
 		TAILQ_INIT(&server->deadlines.queues[kind]);
+	for (int kind = 0; kind < DEADLINE_COUNT; kind++)
+		server->deadlines.lengths_ms[kind] = length_ms(server, (enum deadline_kind)kind);
 	server->deadlines.timer_ms = INT64_MAX;
 	must(event_assign(&server->deadlines.timer, server->options.base, -1, 0, on_timer, server) == 0);
 }

@@ -149,7 +149,7 @@ void exchange_finish(struct request *rq)
 	server->answered = rs;
 	rq->connection = NULL;
 	if (c != NULL)
-		connection_answered(c, rs->keep_alive && !server->is_draining, rs->lingers);
+		connection_answered(c, rs->keep_alive, rs->lingers);
 }
 
 /* Nobody waits for the answer, and no handler has seen the request. */

@@ -3,6 +3,8 @@
 #include "config.h"
 #include "worker/http/internal.h"
 
+#define DRAINED_RETRY_S "5"
+
 /* ---- header --------------------------------------------------------------------------------------------------------------- */
 
 static bool is_json(struct text content_type)
@@ -44,12 +46,25 @@ static void answer_options(struct request *rq, const char *allow)
 	response_send(rq, 204, NULL, TEXT_NONE);
 }
 
+/* The operator has drained the pool: this worker is there to say so. */
+static bool is_drained(const struct http_server *server)
+{
+	const struct scoreboard_pool *pool = &server->options.board->pool;
+
+	return SCOREBOARD_GET(pool->is_drained) != 0 && SCOREBOARD_GET(pool->generation) == server->options.generation;
+}
+
 /* Route and body, as far as the header tells. */
 static enum error check_request(struct request *rq, const struct head *head)
 {
 	const char *allow = NULL;
 	enum error e = router_find(rq->server->router, rq, &allow);
 
+	if (is_drained(rq->server) && (e != ERROR_NONE || !rq->route->is_probe)) {
+		response_header(rq, "Retry-After", DRAINED_RETRY_S);
+		rq->response->keep_alive = false;
+		return ERROR_SERVICE_UNAVAILABLE;
+	}
 	if (e == ERROR_METHOD_NOT_ALLOWED)
 		response_header(rq, "Allow", allow);
 	return e == ERROR_NONE ? check_body(rq, head) : e;

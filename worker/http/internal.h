@@ -48,6 +48,7 @@ TAILQ_HEAD(deadline_queue, deadline);
 
 struct deadlines {
 	struct deadline_queue queues[DEADLINE_COUNT]; /* ordered by due_ms */
+	int64_t lengths_ms[DEADLINE_COUNT];           /* what the queues were made with */
 	struct event timer;                           /* fires for the earliest */
 	int64_t timer_ms;                             /* when; INT64_MAX = not set */
 };
@@ -57,6 +58,8 @@ void deadlines_fini(struct http_server *server);
 /* Due after `kind`'s option from now; moves it when it was set. */
 void deadline_set(struct http_server *server, struct deadline *d, enum deadline_kind kind);
 void deadline_clear(struct http_server *server, struct deadline *d);
+/* The options may have changed: what is set is moved. */
+void deadlines_adjust(struct http_server *server);
 
 /* ---- connection.c ----------------------------------------------------------------------------------------------------------- */
 
@@ -96,7 +99,8 @@ struct connection {
 	char client[46];     /* address as text */
 };
 
-void connection_open(struct http_server *server, int fd, const char *client, bool is_refused);
+/* `is_fresh`: nothing was asked on it yet. */
+void connection_open(struct http_server *server, int fd, const char *client, bool is_fresh, bool is_refused);
 /* Puts bytes out: to the socket at once, or behind what waits. */
 void connection_send(struct connection *c, struct text head, struct text body);
 /* Gathers bytes for the end of the turn. */
@@ -109,8 +113,9 @@ void connection_set_state(struct connection *c, enum connection_state state);
 /* The current request is answered: on to the next, or close. */
 void connection_answered(struct connection *c, bool keep_alive, bool lingers);
 void connection_expired(struct connection *c, enum deadline_kind kind);
-/* One that has a request again counts as busy; an idle one without unread bytes is closed. For a drain. */
-void connection_close_idle(struct connection *c);
+/* For the end of a drain or stop: an idle one without unread bytes is given to another worker or closed; one that has a request again counts as busy.
+ * False when it must be tried again soon. */
+bool connection_leave(struct connection *c);
 /* Ends it now, whatever it does; with a reset when `is_cut`. Its request lives on without it. */
 void connection_lost(struct connection *c, bool is_cut);
 void connection_free(struct connection *c);
@@ -200,6 +205,7 @@ void listener_init(struct http_server *server);
 void listener_start(struct http_server *server);
 void listener_stop(struct http_server *server, bool accept_rest);
 void listener_fini(struct http_server *server);
+void listener_set_options(struct http_server *server);
 /* Is this worker so much busier than the least busy one that it should leave the next connection to others? */
 bool balance_is_shut(const struct http_server *server);
 
@@ -231,10 +237,13 @@ struct http_server {
 	struct response *free_requests;     /* for reuse */
 	int free_count;                     /* of them */
 	bool is_draining;
-	bool closes_idle;           /* of the drain */
-	bool closes_fresh;          /* also those that have not asked yet */
-	bool is_closing;            /* http_close is at work */
-	struct event fresh_timer;   /* of a stop: ends the wait of connections without a first request */
+	bool closes_idle;  /* of the drain */
+	bool gives_idle;   /* to other workers, before they would be closed */
+	bool closes_fresh; /* also those that have not asked yet */
+	bool is_closing;   /* http_close is at work */
+	struct event
+		leave_timer; /* of a drain: idle connections have had their time; of a stop: those without a first request too */
+	struct event give_timer;    /* the worker that takes connections did not keep up */
 	void (*drained)(void *arg); /* called once when no connection is left; NULL = not asked or told */
 	void *drained_arg;
 	int64_t date_until_us;            /* monotonic: `date` is right until then */
@@ -251,6 +260,7 @@ static inline int64_t server_now_ms(struct http_server *server)
 	return server_now_us(server) / 1000;
 }
 int server_connections_max(const struct http_server *server);
+void server_give_later(struct http_server *server); /* idle connections leave a little later */
 void sse_expired(struct deadline *d);
 
 #define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

@@ -76,10 +76,11 @@ static void take(struct http_server *server, int fd, const struct sockaddr_stora
 	char client[46];
 
 	format_client(address, client);
+	SCOREBOARD_ADD(server->slot->counters.connections_accepted, 1);
 	if (server->connection_count - server->refused_count < server_connections_max(server))
-		connection_open(server, fd, client, false);
+		connection_open(server, fd, client, true, false);
 	else if (server->refused_count < REFUSED_MAX)
-		connection_open(server, fd, client, true);
+		connection_open(server, fd, client, true, true);
 	else
 		(void)close(fd);
 }
@@ -143,17 +144,23 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		continue;
 }
 
-void listener_init(struct http_server *server)
+/* Accepted sockets inherit these on Linux, which saves two calls each; they fail harmlessly for UNIX sockets. The second ends connections whose peer has
+ * vanished without a word: the little an event stream writes would never fill its socket. */
+void listener_set_options(struct http_server *server)
 {
-	struct listener *l = &server->listener;
 	unsigned silent_ms = (unsigned)server->options.limits->http_write_timeout_ms;
 	int on = 1;
 
-	l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	/* Accepted sockets inherit these on Linux, which saves two calls each; they fail harmlessly for UNIX sockets. The second ends connections whose
-	 * peer has vanished without a word: the little an event stream writes would never fill its socket. */
 	(void)setsockopt(server->options.listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	(void)setsockopt(server->options.listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
+}
+
+void listener_init(struct http_server *server)
+{
+	struct listener *l = &server->listener;
+
+	l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	listener_set_options(server);
 	must(event_assign(&l->event, server->options.base, server->options.listener, EV_READ | EV_PERSIST, on_readable,
 		     server) == 0);
 	must(event_assign(&l->timer, server->options.base, -1, 0, on_timer, server) == 0);

@@ -85,11 +85,6 @@ static struct text current_date(struct http_server *server)
 	return text_span(server->date, CLOCK_HTTP_DATE_BYTES - 1);
 }
 
-static bool closes(const struct request *rq)
-{
-	return !rq->response->keep_alive || rq->server->is_draining;
-}
-
 void head_begin(struct request *rq, int status, const char *content_type)
 {
 	struct buffer *head = &rq->server->head;
@@ -97,6 +92,9 @@ void head_begin(struct request *rq, int status, const char *content_type)
 
 	must(rs->status == 0 && status >= 200 && status < 600);
 	rs->status = status;
+	/* Told first: a connection whose last answer did not say so is not closed behind it. */
+	if (rq->server->is_draining)
+		rs->keep_alive = false;
 	buffer_clear(head);
 	buffer_append(head, "HTTP/1.1 ", 9);
 	buffer_append_number(head, status);
@@ -110,7 +108,7 @@ void head_begin(struct request *rq, int status, const char *content_type)
 		append_literal(head, TEXT("X-Owner-Token: "), rq->owner_token);
 	for (const struct header_line *line = rs->first; line != NULL; line = line->next)
 		buffer_append_text(head, line->line);
-	if (closes(rq))
+	if (!rs->keep_alive)
 		buffer_append_string(head, "Connection: close\r\n");
 	else if (rq->minor_version == 0)
 		buffer_append_string(head, "Connection: keep-alive\r\n");

@@ -30,6 +30,7 @@ struct route {
 	const char *summary; /* for OpenAPI */
 	const void *detail;  /* the handler's own row (resource, file); borrowed, may be NULL */
 	bool is_quiet;       /* logged at debug: health checks and assets */
+	bool is_probe;       /* answered while the pool is drained, too: what operators and load balancers ask */
 };
 
 struct router;

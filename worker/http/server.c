@@ -7,7 +7,8 @@
 
 #include "shared/log.h"
 
-#define DESCRIPTORS_RESERVED 64 /* for the database, logs, pipes */
+#define DESCRIPTORS_RESERVED 64   /* for the database, logs, pipes */
+#define GIVE_AGAIN_US        5000 /* pause when whoever takes connections does not keep up */
 
 static void tell_drained(struct http_server *server)
 {
@@ -97,26 +98,39 @@ int server_connections_max(const struct http_server *server)
 	return limit.rlim_cur > 1000000 ? 1000000 : (int)limit.rlim_cur - DESCRIPTORS_RESERVED;
 }
 
-static void close_all_idle(struct http_server *server)
+static void leave_idle(struct http_server *server)
 {
 	struct connection *next;
+	bool goes_on = true;
 
-	for (struct connection *c = TAILQ_FIRST(&server->connections); c != NULL; c = next) {
+	for (struct connection *c = TAILQ_FIRST(&server->connections); c != NULL && goes_on; c = next) {
 		next = TAILQ_NEXT(c, link);
-		connection_close_idle(c);
+		goes_on = connection_leave(c);
 	}
 }
 
-/* A stop: connections that have never asked anything have waited long enough. */
-static void on_fresh_timer(evutil_socket_t fd, short what, void *arg)
+void server_give_later(struct http_server *server)
+{
+	struct timeval soon = { .tv_usec = GIVE_AGAIN_US };
+
+	must(event_add(&server->give_timer, &soon) == 0);
+}
+
+static void on_give_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_server *server = arg;
 
 	(void)fd;
 	(void)what;
 	(void)server_now_us(server);
-	server->closes_fresh = true;
-	close_all_idle(server);
+	leave_idle(server);
+}
+
+static void on_leave_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	http_drain_sooner(arg);
 }
 
 enum error http_open(const struct http_options *options, struct http_server **server_out)
@@ -134,7 +148,8 @@ enum error http_open(const struct http_options *options, struct http_server **se
 	TAILQ_INIT(&server->requests);
 	must(event_assign(&server->turn_event, options->base, -1, 0, on_turn_end, server) == 0);
 	must(event_assign(&server->next_event, options->base, -1, 0, on_next_turn, server) == 0);
-	must(event_assign(&server->fresh_timer, options->base, -1, 0, on_fresh_timer, server) == 0);
+	must(event_assign(&server->leave_timer, options->base, -1, 0, on_leave_timer, server) == 0);
+	must(event_assign(&server->give_timer, options->base, -1, 0, on_give_timer, server) == 0);
 	deadlines_init(server);
 	listener_init(server);
 	*server_out = server;
@@ -152,20 +167,54 @@ void http_stop_accepting(struct http_server *server, bool accept_rest)
 	listener_stop(server, accept_rest);
 }
 
+static void leave_after(struct http_server *server, int64_t ms)
+{
+	struct timeval wait = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	must(event_add(&server->leave_timer, &wait) == 0);
+}
+
 void http_drain(struct http_server *server, bool close_idle, void (*done)(void *arg), void *arg)
 {
-	struct timeval wait = { .tv_sec = FRESH_MS / 1000, .tv_usec = FRESH_MS % 1000 * 1000 };
-
 	(void)server_now_us(server);
+	if (close_idle && !server->closes_fresh)
+		leave_after(server, FRESH_MS);
+	else if (!server->is_draining)
+		leave_after(server, server->options.limits->drain_timeout_ms);
 	if (!server->is_draining) {
 		server->drained = done;
 		server->drained_arg = arg;
 	}
 	server->is_draining = true;
 	server->closes_idle = server->closes_idle || close_idle;
-	if (server->closes_idle)
-		must(event_add(&server->fresh_timer, &wait) == 0);
-	close_all_idle(server);
+	/* In a stop there is nobody to give to; one that began to give goes on as long as somebody takes. */
+	leave_idle(server);
+}
+
+void http_drain_sooner(struct http_server *server)
+{
+	(void)server_now_us(server);
+	if (!server->is_draining)
+		return;
+	server->gives_idle = server->gives_idle || !server->closes_idle;
+	server->closes_idle = true;
+	server->closes_fresh = true;
+	leave_idle(server);
+}
+
+void http_adopt(struct http_server *server, int fd, const char *client, bool is_fresh)
+{
+	(void)server_now_us(server);
+	connection_open(server, fd, client, is_fresh, false);
+	/* We may have begun to leave after it was sent. */
+	if (server->is_draining)
+		leave_idle(server);
+}
+
+void http_options_changed(struct http_server *server)
+{
+	listener_set_options(server);
+	deadlines_adjust(server);
 }
 
 int http_cut(struct http_server *server)
@@ -201,7 +250,8 @@ void http_close(struct http_server **server_in)
 	deadlines_fini(server);
 	(void)event_del(&server->turn_event);
 	(void)event_del(&server->next_event);
-	(void)event_del(&server->fresh_timer);
+	(void)event_del(&server->leave_timer);
+	(void)event_del(&server->give_timer);
 	router_destroy(&server->router);
 	buffer_fini(&server->head);
 	buffer_fini(&server->json);

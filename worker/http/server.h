@@ -14,6 +14,13 @@
 typedef void(authenticated_fn)(struct request *rq, enum error e, const char *detail);
 typedef void(authenticate_fn)(struct request *rq, authenticated_fn *done);
 
+/* Where an idle connection may go when this worker leaves. */
+enum http_gift {
+	HTTP_GIFT_TAKEN, /* it is another worker's: our descriptor may be closed */
+	HTTP_GIFT_LATER, /* whoever takes it does not keep up: again in some milliseconds */
+	HTTP_GIFT_NOBODY /* there is no other worker */
+};
+
 struct http_options {
 	struct event_base *base;      /* borrowed */
 	int listener;                 /* borrowed; non-blocking, shared with other workers */
@@ -23,7 +30,10 @@ struct http_options {
 	const struct route *routes;   /* borrowed */
 	size_t route_count;
 	authenticate_fn *authenticate;
-	void *context; /* request_context */
+	/* May be NULL: nobody takes connections. `is_fresh`: nothing was asked on it yet. */
+	enum http_gift (*give)(void *context, int fd, const char *client, bool is_fresh);
+	uint32_t generation; /* ours: while the pool is drained, workers of its generation answer probes only */
+	void *context;       /* request_context, and of `give` */
 };
 
 struct http_server;
@@ -33,10 +43,17 @@ MUST_CHECK enum error http_open(const struct http_options *options, struct http_
 void http_start(struct http_server *server);
 /* Stops accepting (event deleted before the descriptor is closed by its owner); takes what is queued once more when `accept_rest`. */
 void http_stop_accepting(struct http_server *server, bool accept_rest);
-/* From now on answers carry Connection: close; idle connections are closed when `close_idle` (a stop) or stay until they time out (a reload).
- * `done` is called once, when no connection is left, at the end of a turn. A second call (a stop during a reload) only widens `close_idle`. A connection that
- * has not sent a request yet is waited for: 2 s when `close_idle`. */
+/* From now on answers carry Connection: close. Idle connections are closed when `close_idle` (a stop); else (a reload) they stay for drain_timeout_ms, and
+ * then go to another worker, so that no client finds a connection closed that it was about to use. `done` is called once, when no connection is
+ * left, at the end of a turn. A second call (a stop during a reload) only widens `close_idle`. A connection that has not sent a request yet is waited for: 2 s
+ * when `close_idle`. */
 void http_drain(struct http_server *server, bool close_idle, void (*done)(void *arg), void *arg);
+/* During a drain: idle connections have had their time. */
+void http_drain_sooner(struct http_server *server);
+/* A connection that another worker gave us; `fd` is ours from now on. */
+void http_adopt(struct http_server *server, int fd, const char *client, bool is_fresh);
+/* The http_* options may have changed. */
+void http_options_changed(struct http_server *server);
 /* Cuts what is left (SO_LINGER 0), returns how many. */
 int http_cut(struct http_server *server);
 /* Frees everything, requests that were never answered too: nothing may answer them any more. */

@@ -21,6 +21,7 @@ struct chore {
 struct upkeep {
 	struct worker *worker;             /* borrowed */
 	struct event *timer;               /* the next round */
+	int64_t interval_s;                /* what it was set with */
 	struct chore chores[CHORES_COUNT]; /* in no order */
 };
 
@@ -74,11 +75,22 @@ struct upkeep *upkeep_open(struct worker *w)
 	struct upkeep *u = must_alloc(sizeof *u);
 
 	u->worker = w;
+	u->interval_s = interval_s;
 	u->chores[0] = (struct chore) { .upkeep = u, .name = "idempotency", .statement = SQL_upkeep_idempotency };
 	u->chores[1] = (struct chore) { .upkeep = u, .name = "chunks", .statement = SQL_upkeep_chunks };
 	u->timer = evtimer_new(w->base, on_round, u);
 	must(u->timer != NULL && event_add(u->timer, &first) == 0);
 	return u;
+}
+
+void upkeep_options_changed(struct upkeep *u)
+{
+	const struct timeval again = { .tv_sec = u->worker->options.upkeep_interval_s };
+
+	if (u->interval_s == again.tv_sec)
+		return;
+	u->interval_s = again.tv_sec;
+	must(event_add(u->timer, &again) == 0);
 }
 
 void upkeep_close(struct upkeep **upkeep)

@@ -4,6 +4,7 @@
 #include "worker/realtime/bus.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "shared/inherit.h"
 #include "shared/log.h"
@@ -32,8 +33,13 @@ struct bus {
 
 static void bus_deliver(struct bus *bus, const struct message *m)
 {
-	if ((unsigned)m->type < MESSAGE_COUNT && bus->receivers[m->type].fn != NULL)
+	bool is_wanted = (unsigned)m->type < MESSAGE_COUNT && bus->receivers[m->type].fn != NULL;
+
+	if (is_wanted)
 		bus->receivers[m->type].fn(bus->receivers[m->type].arg, m);
+	/* The receiver of connections takes the descriptor. */
+	for (int i = is_wanted && m->type == MESSAGE_CONNECTION ? 1 : 0; i < m->fd_count; i++)
+		(void)close(m->fds[i]);
 }
 
 static void on_inbox(evutil_socket_t fd, short what, void *arg)
@@ -129,6 +135,12 @@ void bus_send(struct bus *bus, int slot, const struct message *m)
 	}
 	bus->waiting[bus->count++] = (struct waiting) { slot, *m };
 	event_active(bus->flush, EV_TIMEOUT, 0);
+}
+
+enum error bus_send_now(struct bus *bus, int slot, const struct message *m)
+{
+	must(slot >= 0 && slot < SLOTS_MAX && slot != bus->slot);
+	return ipc_send(INHERIT_MESH + slot, m);
 }
 
 void bus_close(struct bus **bus)

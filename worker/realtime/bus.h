@@ -17,6 +17,9 @@ MUST_CHECK enum error bus_open(struct event_base *base, int slot, struct scorebo
 void bus_receive(struct bus *bus, enum message_type type, bus_message_fn *fn, void *arg);
 /* To the worker in `slot`; to ourselves it is delivered in the next loop turn without a socket. Dead slots are ignored. */
 void bus_send(struct bus *bus, int slot, const struct message *m);
+/* At once, with descriptors, to another worker; when it succeeds the receiver has them too. The receiver of MESSAGE_CONNECTION owns the first one.
+ * Errors: those of ipc_send. */
+MUST_CHECK enum error bus_send_now(struct bus *bus, int slot, const struct message *m);
 void bus_close(struct bus **bus);
 
 #endif
