@@ -236,19 +236,23 @@ static void add_measures(
 			add_route(&to->routes[i], &from->routes[i]);
 }
 
-void scoreboard_measure(const struct scoreboard *board, struct scoreboard_measures *out)
+struct scoreboard_measures *scoreboard_measure(const struct scoreboard *board)
 {
+	struct scoreboard_measures *sum = aligned_alloc(_Alignof(struct scoreboard_measures), sizeof *sum);
+
+	must(sum != NULL);
 	for (int i = 0; i < MEASURE_TRIES; i++) {
 		uint32_t before = read_begin(board);
 
-		memset(out, 0, sizeof *out);
-		add_measures(board, out, &board->retired_measures);
+		memset(sum, 0, sizeof *sum);
+		add_measures(board, sum, &board->retired_measures);
 		for (int s = 0; s < SLOTS_MAX; s++)
 			if (SCOREBOARD_GET(board->slots[s].pid) != 0)
-				add_measures(board, out, &board->measures[s]);
+				add_measures(board, sum, &board->measures[s]);
 		if (read_is_whole(board, before))
 			break;
 	}
+	return sum;
 }
 
 static void add_latency(

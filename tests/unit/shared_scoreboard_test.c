@@ -130,7 +130,7 @@ Test(scoreboard, measures_of_the_dead_stay_and_what_they_had_in_flight_does_not)
 {
 	int row = scoreboard_claim(board->routes, ROUTES_MAX, "GET", "/health");
 	int model = scoreboard_claim(board->models, MODELS_MAX, "", "gemini-x");
-	struct scoreboard_measures *m = &board->measures[9], *sum = calloc(1, sizeof *sum);
+	struct scoreboard_measures *m = &board->measures[9];
 	struct histogram_total latency;
 
 	SCOREBOARD_SET(board->slots[9].pid, 4711);
@@ -141,16 +141,17 @@ Test(scoreboard, measures_of_the_dead_stay_and_what_they_had_in_flight_does_not)
 	for (int i = 0; i < 3; i++) {
 		if (i > 0)
 			scoreboard_retire(board, 9);
-		scoreboard_measure(board, sum);
+		struct scoreboard_measures *sum = scoreboard_measure(board);
+
 		cr_expect_eq(SCOREBOARD_GET(sum->routes[row].statuses[0]), 1);
 		cr_expect_eq(count_of(&sum->routes[row].seconds), 1);
 		cr_expect_eq(SCOREBOARD_GET(sum->routes[row].in_flight), i == 0 ? 2 : 0);
 		cr_expect_eq(count_of(&sum->models[model].seconds[OUTCOME_SLOW]), 1);
 		scoreboard_latency(board, &latency);
 		cr_expect_eq(latency.count, 1);
+		free(sum);
 	}
 	cr_expect_eq(count_of(&m->routes[row].seconds), 0, "the next life in the slot begins at nothing");
-	free(sum);
 }
 
 Test(scoreboard, a_slower_value_or_a_later_second_takes_the_place_of_an_exemplar)
@@ -178,19 +179,17 @@ static blkcnt_t pages(void)
 
 Test(scoreboard, slots_that_were_never_used_cost_no_memory)
 {
-	struct scoreboard_measures *sum = calloc(1, sizeof *sum);
 	blkcnt_t before;
 
 	for (int s = 0; s < 2; s++) {
 		SCOREBOARD_SET(board->slots[s].pid, 100 + s);
 		SCOREBOARD_ADD(board->measures[s].routes[MEASURE_UNNAMED].statuses[2], 1);
 	}
-	scoreboard_measure(board, sum);
+	free(scoreboard_measure(board));
 	scoreboard_retire(board, 0);
 	before = pages();
-	scoreboard_measure(board, sum);
+	free(scoreboard_measure(board));
 	(void)scoreboard_total(board);
 	cr_expect_eq(pages(), before, "reading makes no pages");
 	cr_expect_lt(before, 80, "%ld pages", (long)before);
-	free(sum);
 }

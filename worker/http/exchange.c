@@ -107,7 +107,7 @@ static void log_received(const struct request *rq)
 		F_STR("client", rq->client));
 }
 
-static void log_request(const struct request *rq)
+static void log_request(const struct request *rq, int64_t now_us)
 {
 	const struct response *rs = rq->response;
 	enum log_level level = rs->status >= 500                          ? LOG_ERROR
@@ -125,8 +125,8 @@ static void log_request(const struct request *rq)
 		F_TEXT("parent_span_id", rq->parent_span_id[0] != '\0' ? text_of(rq->parent_span_id) : TEXT_NONE),
 		F_TEXT("method", rs->has_method ? text_of(method_names[rq->method]) : TEXT_NONE),
 		F_TEXT("route", rq->route != NULL ? text_of(rq->route->path) : TEXT_NONE), F_INT("status", rs->status),
-		F_REAL("latency_ms", (double)(clock_monotonic_us() - rq->started_us) / 1000),
-		F_INT("bytes_in", rs->bytes_in), F_INT("bytes_out", rs->bytes_out), F_STR("client", rq->client),
+		F_REAL("latency_ms", (double)(now_us - rq->started_us) / 1000), F_INT("bytes_in", rs->bytes_in),
+		F_INT("bytes_out", rs->bytes_out), F_STR("client", rq->client),
 		F_TEXT("user_id", rq->has_owner ? text_of(owner) : TEXT_NONE),
 		F_TEXT("conversation_id", text_of(rq->log_conversation)));
 }
@@ -136,12 +136,15 @@ void exchange_finish(struct request *rq)
 	struct http_server *server = rq->server;
 	struct response *rs = rq->response;
 	struct connection *c = rq->connection;
+	/* The turn's own time would hide what a handler took. */
+	int64_t now_us = clock_monotonic_us();
 
 	must(!rs->is_finished);
 	(void)server_now_us(server);
 	rs->is_finished = true;
 	count(server, rs->status);
-	log_request(rq);
+	measure_end(rq, now_us);
+	log_request(rq, now_us);
 	if (rs->is_stream)
 		server->stream_count--;
 	TAILQ_REMOVE(&server->requests, rs, link);

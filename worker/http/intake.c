@@ -67,7 +67,10 @@ static enum error check_request(struct request *rq, const struct head *head)
 	}
 	if (e == ERROR_METHOD_NOT_ALLOWED)
 		response_header(rq, "Allow", allow);
-	return e == ERROR_NONE ? check_body(rq, head) : e;
+	if (e != ERROR_NONE)
+		return e;
+	measure_begin(rq);
+	return check_body(rq, head);
 }
 
 static bool is_options_of_nothing(struct request *rq)

@@ -145,6 +145,7 @@ struct response {
 	struct chunked chunked;      /* FRAMING_CHUNKED */
 	struct buffer body;          /* content in pieces; owned; empty when it came at once */
 	int64_t body_started_us;     /* monotonic */
+	int64_t stream_us;           /* monotonic: when the stream began */
 	enum error deferred;         /* answered once the body is read away */
 	const char *deferred_detail; /* static or in the arena, or NULL */
 	bool discards;               /* the body is thrown away */
@@ -158,6 +159,7 @@ struct response {
 	bool is_stream;              /* started as a stream */
 	bool is_chunked;             /* the stream is chunked */
 	bool is_finished;            /* answered: freed at the end of the turn */
+	bool is_in_flight;           /* counted so, in its route's row */
 	bool is_gone_told;           /* on_gone was called */
 };
 
@@ -181,6 +183,16 @@ void exchange_client_gone(struct request *rq);
 /* Answers 408 or the like for a request that is not whole, and closes. */
 void exchange_refuse(struct connection *c, enum error e, const char *detail);
 void exchange_free(struct response *rs);
+
+/* ---- measure.c: what the metrics count of requests ------------------------------------------------------------------------------ */
+
+void measure_open(struct http_server *server); /* a row for each route */
+void measure_close(struct http_server *server);
+/* Its route is known. */
+void measure_begin(struct request *rq);
+/* It is answered, or given up. */
+void measure_end(struct request *rq, int64_t now_us);
+
 /* A stream has started: what was received is given back, parameters and ids stay. */
 void exchange_forget_head(struct request *rq);
 
@@ -217,8 +229,10 @@ TAILQ_HEAD(response_list, response);
 
 struct http_server {
 	struct http_options options;
-	struct router *router;        /* owned */
-	struct scoreboard_slot *slot; /* ours */
+	struct router *router;                /* owned */
+	struct scoreboard_slot *slot;         /* ours */
+	struct scoreboard_measures *measures; /* likewise */
+	struct route_measure *rows;           /* by route; owned: measure.c */
 	struct listener listener;
 	struct deadlines deadlines;
 	struct event turn_event;            /* made active once per turn */

@@ -57,6 +57,7 @@ static void shed(struct http_server *server, int why)
 {
 	struct listener *l = &server->listener;
 
+	SCOREBOARD_ADD(server->slot->counters.accept_failures, 1);
 	if (l->spare_fd >= 0) {
 		(void)close(l->spare_fd);
 		l->spare_fd = accept4(server->options.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -77,9 +78,12 @@ static void take(struct http_server *server, int fd, const struct sockaddr_stora
 
 	format_client(address, client);
 	SCOREBOARD_ADD(server->slot->counters.connections_accepted, 1);
-	if (server->connection_count - server->refused_count < server_connections_max(server))
+	if (server->connection_count - server->refused_count < server_connections_max(server)) {
 		connection_open(server, fd, client, true, false);
-	else if (server->refused_count < REFUSED_MAX)
+		return;
+	}
+	SCOREBOARD_ADD(server->slot->counters.connections_refused, 1);
+	if (server->refused_count < REFUSED_MAX)
 		connection_open(server, fd, client, true, true);
 	else
 		(void)close(fd);

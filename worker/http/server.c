@@ -140,6 +140,7 @@ enum error http_open(const struct http_options *options, struct http_server **se
 	must(options->slot >= 0 && options->slot < SLOTS_MAX);
 	server->options = *options;
 	server->slot = &options->board->slots[options->slot];
+	server->measures = &options->board->measures[options->slot];
 	server->router = router_create(options->routes, options->route_count);
 	server->scratch = must_alloc(READ_BYTES);
 	TAILQ_INIT(&server->connections);
@@ -150,6 +151,7 @@ enum error http_open(const struct http_options *options, struct http_server **se
 	must(event_assign(&server->next_event, options->base, -1, 0, on_next_turn, server) == 0);
 	must(event_assign(&server->leave_timer, options->base, -1, 0, on_leave_timer, server) == 0);
 	must(event_assign(&server->give_timer, options->base, -1, 0, on_give_timer, server) == 0);
+	measure_open(server);
 	deadlines_init(server);
 	listener_init(server);
 	*server_out = server;
@@ -252,6 +254,7 @@ void http_close(struct http_server **server_in)
 	(void)event_del(&server->next_event);
 	(void)event_del(&server->leave_timer);
 	(void)event_del(&server->give_timer);
+	measure_close(server);
 	router_destroy(&server->router);
 	buffer_fini(&server->head);
 	buffer_fini(&server->json);

@@ -19,8 +19,10 @@ void response_stream_start(struct request *rq, int status, const char *content_t
 	struct text bytes = head_end(rq);
 
 	rs->is_stream = true;
+	rs->stream_us = clock_monotonic_us();
 	rs->bytes_out = bytes.length;
 	rq->server->stream_count++;
+	SCOREBOARD_ADD(rq->server->slot->counters.streams_opened, 1);
 	if (events != NULL)
 		rs->events = *events;
 	if (rq->connection != NULL)
