@@ -142,6 +142,8 @@ static int start(struct supervisor *s)
 		code = open_log(s);
 	if (code == EXIT_OK)
 		code = listeners_open(s);
+	if (code == EXIT_OK)
+		code = control_open(s);
 	if (code != EXIT_OK)
 		return code;
 	if (pidfile_open(s->options->pid_file) != ERROR_NONE)
@@ -168,6 +170,7 @@ static void close_all(struct supervisor *s)
 	deaths_close(s);
 	listeners_close(s);
 	descriptors_close(s);
+	control_close(s);
 	pidfile_close();
 }
 

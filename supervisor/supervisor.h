@@ -71,6 +71,7 @@ struct birth {
 
 struct deaths;
 struct rollover;
+struct control;
 struct stopping;
 struct signals;
 struct watch;
@@ -108,6 +109,7 @@ struct supervisor {
 	struct watch *watch;          /* heartbeats */
 	struct signals *signals;      /* ours */
 	struct rollover *rollover;    /* reload, scaling, drain: rollover.h */
+	struct control *control;      /* the operator's socket; NULL = none */
 	struct stopping *stopping;    /* NULL until a stop begins */
 	bool was_ready;               /* the quorum was reached once and READY=1 told */
 	int64_t started_at_us;        /* wall; when main began */
@@ -202,6 +204,16 @@ void notify_store(const char *name, int fd);
 void notify_unstore(const char *name);
 MUST_CHECK enum error notify_open(struct supervisor *s); /* watchdog pings */
 void notify_close(void);
+
+/* control.c: the operator's socket: UNIX, stream, JSON lines. */
+/* Makes it, before privileges are dropped and before the first worker; it answers once the loop runs. Returns an exit code; EXIT_OK also where there is
+ * to be none. */
+int control_open(struct supervisor *s);
+/* Instead of control_open after an upgrade's exec: `fd` (taken) listens at `path`. */
+int control_adopt(struct supervisor *s, int fd, const char *path);
+int control_listener_fd(const struct supervisor *s);  /* -1 = there is none */
+const char *control_path(const struct supervisor *s); /* "" = there is none */
+void control_close(struct supervisor *s);             /* answers those who wait for the end of the stop */
 
 /* pidfile.c */
 MUST_CHECK enum error pidfile_open(const char *path);

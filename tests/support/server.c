@@ -53,6 +53,10 @@ struct server *server_start_on(struct cluster *cluster, const char *const extra[
 	s->environment[at++] = must_strdup("HOST=127.0.0.1");
 	s->environment[at++] = must_strdup("PORT=0");
 	s->environment[at++] = must_strdup("WORKERS=2");
+	/* A long TMPDIR does not fit into the address of a socket. */
+	(void)snprintf(s->control, sizeof s->control, "%s/control-%d.sock",
+		strlen(test_folder()) < 70 ? test_folder() : "/tmp", s->simulator_port);
+	s->environment[at++] = must_strdup(format("CONTROL_SOCKET=%s", s->control));
 	s->environment[at++] = must_strdup("ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99");
 	s->environment[at++] = must_strdup("UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99");
 	for (; extra != NULL && *extra != NULL; extra++) {
@@ -183,6 +187,18 @@ const char *server_conversation(struct client *c, const char *session)
 	json_object_put(row);
 	reply_free(&r);
 	return id;
+}
+
+int server_ctl(struct server *s, const char *const arguments[], char **out, char **err, int timeout_ms)
+{
+	const char *argv[16] = { program_path("renovationctl"), "-s", s->control };
+	size_t at = 3;
+
+	for (; *arguments != NULL; arguments++) {
+		must(at < COUNT_OF(argv) - 1);
+		argv[at++] = *arguments;
+	}
+	return process_run(argv, NULL, out, err, timeout_ms);
 }
 
 struct reply simulator_request(struct server *s, const char *method, const char *path, const char *body)

@@ -12,6 +12,7 @@ struct server {
 	int simulator_port;
 	struct process *supervisor; /* renovationd */
 	int port;
+	char control[100];           /* its control socket */
 	const char *environment[40]; /* what the supervisor gets; for starting it again */
 };
 
@@ -31,6 +32,8 @@ int server_workers(struct server *s, pid_t *pids, int max); /* living workers */
 void server_owner(struct server *s, struct client *c);                  /* connects and gets a token */
 const char *server_new_session(struct client *c, const char *title);    /* session id */
 const char *server_conversation(struct client *c, const char *session); /* its default conversation's id */
+/* Runs renovationctl on its control socket: `arguments` is NULL-terminated; the rest as process_run. */
+int server_ctl(struct server *s, const char *const arguments[], char **out, char **err, int timeout_ms);
 /* Calls the simulator's control surface. */
 struct reply simulator_request(struct server *s, const char *method, const char *path, const char *body);
 
