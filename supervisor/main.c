@@ -115,6 +115,13 @@ static int failed(const char *what, int code)
 	return code;
 }
 
+static int cannot_create(const char *what, const char *path)
+{
+	LOG(LOG_FATAL, "cannot start", F_STR("step", what), F_STR("file", path), F_STR("error", strerror(errno)),
+		F_INT("exit_code", EXIT_CANNOT_CREATE));
+	return EXIT_CANNOT_CREATE;
+}
+
 static int open_log(struct supervisor *s)
 {
 	const char *path = s->options->log_file;
@@ -124,7 +131,7 @@ static int open_log(struct supervisor *s)
 		return EXIT_OK;
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
 	if (fd < 0)
-		return failed("open log_file", EXIT_CANNOT_CREATE);
+		return cannot_create("open log_file", path);
 	/* The user that we become must be able to write to it after a rotation made it anew. */
 	if (s->identity.is_change && fchown(fd, s->identity.uid, s->identity.gid) != 0)
 		LOG(LOG_WARN, "cannot give the log file to the user", F_STR("error", strerror(errno)));
@@ -147,7 +154,7 @@ static int start(struct supervisor *s)
 	if (code != EXIT_OK)
 		return code;
 	if (pidfile_open(s->options->pid_file) != ERROR_NONE)
-		return failed("write pid_file", EXIT_CANNOT_CREATE);
+		return cannot_create("write pid_file", s->options->pid_file);
 	if (privileges_drop(&s->identity) != ERROR_NONE)
 		return failed("become the user", EXIT_OS);
 	if (descriptors_open(s) != ERROR_NONE)

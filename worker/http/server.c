@@ -5,9 +5,12 @@
 
 #include <sys/resource.h>
 
+#include "shared/inherit.h"
 #include "shared/log.h"
 
-#define DESCRIPTORS_RESERVED 64   /* for the database, logs, pipes */
+/* What a worker inherits, connections that are being told 503, and 64 for the database, the model, logs, pipes. */
+#define DESCRIPTORS_RESERVED (INHERIT_MESH + SLOTS_MAX + REFUSED_MAX + 64)
+#define CONNECTIONS_LEAST    16   /* however low the limit is */
 #define GIVE_AGAIN_US        5000 /* pause when whoever takes connections does not keep up */
 
 static void tell_drained(struct http_server *server)
@@ -93,8 +96,8 @@ int server_connections_max(const struct http_server *server)
 
 	if (configured > 0)
 		return (int)configured;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= DESCRIPTORS_RESERVED)
-		return DESCRIPTORS_RESERVED;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= DESCRIPTORS_RESERVED + CONNECTIONS_LEAST)
+		return CONNECTIONS_LEAST;
 	return limit.rlim_cur > 1000000 ? 1000000 : (int)limit.rlim_cur - DESCRIPTORS_RESERVED;
 }
 
