@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/addresses.h"
 #include "shared/log.h"
 #include "shared/must.h"
 
@@ -42,7 +43,7 @@ static const size_t offsets[OPTION_COUNT] = {
 };
 
 /* Options whose text is more than a length. */
-enum text_form { FORM_ANY, FORM_WORD, FORM_DECIMAL, FORM_THINKING, FORM_URL };
+enum text_form { FORM_ANY, FORM_WORD, FORM_DECIMAL, FORM_THINKING, FORM_URL, FORM_ADDRESSES };
 
 struct text_rule {
 	enum option_id id;
@@ -62,6 +63,8 @@ static const struct text_rule rules[] = {
 	{ OPTION_chat_when_busy, FORM_WORD, "enqueue reject interrupt", "enqueue, reject or interrupt" },
 	{ OPTION_gemini_send_sampling, FORM_WORD, "auto always never", "auto, always or never" },
 	{ OPTION_gemini_base_url, FORM_URL, NULL, "a URL that begins with https:// (or http:// for this machine)" },
+	{ OPTION_trusted_proxies, FORM_ADDRESSES, NULL,
+		"at most 64 addresses or prefixes such as 10.0.0.0/8, with commas between them" },
 	{ OPTION_chat_temperature, FORM_DECIMAL, NULL, DECIMAL_EXPECTED },
 	{ OPTION_vision_temperature, FORM_DECIMAL, NULL, DECIMAL_EXPECTED },
 	{ OPTION_structured_temperature, FORM_DECIMAL, NULL, DECIMAL_EXPECTED },
@@ -113,6 +116,7 @@ static bool is_decimal_to_2(struct text value)
 
 static bool fits_rule(const struct text_rule *rule, struct text value)
 {
+	struct address_ranges ranges;
 	uint64_t number;
 
 	switch (rule->form) {
@@ -121,6 +125,7 @@ static bool fits_rule(const struct text_rule *rule, struct text value)
 	case FORM_DECIMAL: return value.length == 0 || is_decimal_to_2(value);
 	case FORM_THINKING:
 		return value.length == 0 || is_word_of(rule->words, value) || text_parse_u64(value, &number);
+	case FORM_ADDRESSES: return address_ranges_parse(value, &ranges);
 	case FORM_URL: return text_starts_with(value, TEXT("https://")) || text_starts_with(value, TEXT("http://"));
 	}
 	return false;

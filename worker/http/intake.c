@@ -187,6 +187,7 @@ static size_t read_head(struct connection *c, struct text rest)
 		is_good = false;
 	}
 	request_identify(rq);
+	client_resolve(rq);
 	if (is_good)
 		start_exchange(c, &head, rest.length > length);
 	else

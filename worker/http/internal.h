@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "shared/addresses.h"
 #include "shared/buffer.h"
 #include "shared/clock.h"
 #include "worker/http/chunked.h"
@@ -200,6 +201,12 @@ void exchange_forget_head(struct request *rq);
 
 void request_identify(struct request *rq);
 
+/* ---- client.c --------------------------------------------------------------------------------------------------------------- */
+
+void client_set_options(struct http_server *server);
+/* rq->client is the peer; behind a trusted proxy it becomes whom that has seen. Needs the headers. */
+void client_resolve(struct request *rq);
+
 /* ---- listener.c, balance.c -------------------------------------------------------------------------------------------------- */
 
 struct listener {
@@ -233,6 +240,7 @@ struct http_server {
 	struct scoreboard_slot *slot;         /* ours */
 	struct scoreboard_measures *measures; /* likewise */
 	struct route_measure *rows;           /* by route; owned: measure.c */
+	struct address_ranges trusted;        /* option trusted_proxies */
 	struct listener listener;
 	struct deadlines deadlines;
 	struct event turn_event;            /* made active once per turn */

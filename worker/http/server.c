@@ -155,6 +155,7 @@ enum error http_open(const struct http_options *options, struct http_server **se
 	must(event_assign(&server->leave_timer, options->base, -1, 0, on_leave_timer, server) == 0);
 	must(event_assign(&server->give_timer, options->base, -1, 0, on_give_timer, server) == 0);
 	measure_open(server);
+	client_set_options(server);
 	deadlines_init(server);
 	listener_init(server);
 	*server_out = server;
@@ -218,6 +219,7 @@ void http_adopt(struct http_server *server, int fd, const char *client, bool is_
 
 void http_options_changed(struct http_server *server)
 {
+	client_set_options(server);
 	listener_set_options(server);
 	deadlines_adjust(server);
 }
