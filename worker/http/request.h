@@ -47,7 +47,8 @@ struct request {
 	struct uuid ids[REQUEST_PARAMS_MAX];    /* the same parsed, where the route's type is uuid */
 	struct header *headers;                 /* count below */
 	size_t header_count;
-	char client[46];               /* the peer's address as text, "unix" for a UNIX socket; behind a trusted proxy whom it has seen */
+	char client
+		[46]; /* the peer's address as text, "unix" for a UNIX socket; behind a trusted proxy whom it has seen */
 	struct text body;              /* whole, de-chunked; TEXT("") when there is none */
 	char id[UUID_TEXT_BYTES + 96]; /* request id: X-Request-Id when safe, else a UUIDv7 */
 	char trace_id[33];             /* W3C: from traceparent, else made */
