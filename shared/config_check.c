@@ -6,7 +6,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "shared/endpoint.h"
 #include "shared/inherit.h"
+
+#define ADMIN_TOKEN_MIN 16 /* characters */
 
 static void check_database(struct configuration *c)
 {
@@ -59,6 +62,19 @@ static void check_gemini(struct configuration *c)
 		configuration_fault_option(c, OPTION_gemini_first_byte_timeout_ms,
 			"keep it below gemini_attempt_timeout_ms", "%lld ms is longer than a whole attempt (%lld ms)",
 			(long long)o->gemini_first_byte_timeout_ms, (long long)o->gemini_attempt_timeout_ms);
+}
+
+static void check_admin(struct configuration *c)
+{
+	const struct options *o = &c->options;
+	const char *problem = "", *remedy = "";
+	struct endpoint endpoint;
+
+	if (o->admin_listen[0] != '\0' && endpoint_parse(o->admin_listen, &endpoint, &problem, &remedy) != ERROR_NONE)
+		configuration_fault_option(c, OPTION_admin_listen, remedy, "\"%.120s\" %s", o->admin_listen, problem);
+	if (o->admin_token[0] != '\0' && strlen(o->admin_token) < ADMIN_TOKEN_MIN && options_is_strict(o))
+		configuration_fault_option(c, OPTION_admin_token, "make one with: openssl rand -hex 32",
+			"fewer than %d characters can be guessed over the main listener", ADMIN_TOKEN_MIN);
 }
 
 static void check_workers(struct configuration *c)
@@ -120,6 +136,7 @@ void configuration_check(struct configuration *c, enum configuration_use use)
 	if (use == CONFIGURATION_FOR_DATABASE)
 		return;
 	check_gemini(c);
+	check_admin(c);
 	check_workers(c);
 	check_shutdown(c);
 	check_chat(c);

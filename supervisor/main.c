@@ -79,6 +79,7 @@ static void init(struct supervisor *s, struct configuration *config)
 	s->config = config;
 	s->options = &config->options;
 	s->started_at_us = clock_wall_us();
+	s->admin_listener = -1;
 	s->worker_program_fd = s->listener = s->options_fd = s->scoreboard_fd = s->rings_fd = s->null_fd = -1;
 	s->lifeline_read = s->lifeline_write = -1;
 	s->log_fd = STDERR_FILENO;
@@ -151,6 +152,8 @@ static int start(struct supervisor *s)
 		code = listeners_open(s);
 	if (code == EXIT_OK)
 		code = control_open(s);
+	if (code == EXIT_OK)
+		code = admin_listener_open(s);
 	if (code != EXIT_OK)
 		return code;
 	if (pidfile_open(s->options->pid_file) != ERROR_NONE)
@@ -176,6 +179,7 @@ static void close_all(struct supervisor *s)
 	signals_close(s);
 	deaths_close(s);
 	listeners_close(s);
+	admin_listener_close(s);
 	descriptors_close(s);
 	control_close(s);
 	pidfile_close();

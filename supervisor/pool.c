@@ -67,8 +67,9 @@ void pool_worker_ready(struct supervisor *s)
 		s->was_ready = true;
 		SCOREBOARD_SET(s->board->is_serving, 1);
 		set_state(s, SUPERVISOR_RUNNING);
-		LOG(LOG_INFO, "service ready", F_STR("url", s->url), F_INT("workers", s->wanted),
-			F_INT("ms", (clock_wall_us() - s->started_at_us) / 1000));
+		LOG(LOG_INFO, "service ready", F_STR("url", s->url),
+			F_TEXT("admin_url", s->admin_url[0] != '\0' ? text_of(s->admin_url) : TEXT_NONE),
+			F_INT("workers", s->wanted), F_INT("ms", (clock_wall_us() - s->started_at_us) / 1000));
 		notify_ready(s);
 		(void)printf("listening on %s\n", s->url);
 		(void)fflush(stdout);

@@ -136,6 +136,8 @@ static void plan_worker(struct supervisor *s, const struct slot *slot, int contr
 	spawn_add(plan, s->options_fd, INHERIT_OPTIONS);
 	spawn_add(plan, s->listener, INHERIT_LISTENER);
 	spawn_add(plan, control, INHERIT_CONTROL);
+	if (s->admin_listener >= 0)
+		spawn_add(plan, s->admin_listener, INHERIT_ADMIN);
 	spawn_add(plan, s->lifeline_read, INHERIT_LIFELINE);
 	spawn_add(plan, s->scoreboard_fd, INHERIT_SCOREBOARD);
 	spawn_add(plan, s->rings_fd, INHERIT_RINGS);

@@ -89,6 +89,9 @@ struct supervisor {
 	int listener;                /* the shared listening socket; -1 once closed */
 	bool is_listener_adopted;    /* it came from the service manager, who alone can move it */
 	char url[300];               /* "http://127.0.0.1:3000" */
+	int admin_listener;          /* for the operator; -1 = none */
+	char admin_url[128];         /* "http://127.0.0.1:9090" or "unix:/run/renovationd/admin.sock"; "" = none */
+	char admin_path[108];        /* of its UNIX socket, removed at the end; "" = none */
 	int log_fd;                  /* option log_file, else 2; workers get it as 2 */
 	int options_fd;              /* memfd */
 	int scoreboard_fd, rings_fd; /* memfds */
@@ -133,6 +136,10 @@ int preflight_run(struct supervisor *s, bool is_check_only);
 /* listeners.c: s->listener and s->url. Returns an exit code, 0 when it listens, -1 when a stop signal came. */
 int listeners_open(struct supervisor *s);
 void listeners_close(struct supervisor *s);
+
+/* admin_listener.c: s->admin_listener, admin_url and admin_path from option admin_listen; likewise. Before privileges are dropped. */
+int admin_listener_open(struct supervisor *s);
+void admin_listener_close(struct supervisor *s);
 
 /* privileges.c */
 /* Whom to become; adds faults to the configuration. */

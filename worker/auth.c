@@ -5,6 +5,7 @@
 #include "config.h"
 #include "worker/auth.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #define TOKEN_RANDOM    32                             /* bytes */
 #define TOKEN_LENGTH    (sizeof TOKEN_PREFIX - 1 + 43) /* with base64url of these */
 #define COOKIE_NAME     "renovationd_owner"
+#define BEARER          "Bearer " /* RFC 6750 section 2.1 */
 #define KNOWN_FOR_MS    30000
 #define KNOWN_SETS      256 /* power of two */
 #define KNOWN_WAYS      4
@@ -236,8 +238,8 @@ static enum error refusal(const struct request *rq)
 
 void auth_request(struct request *rq, authenticated_fn *done)
 {
-	if (rq->route->auth == AUTH_NONE) {
-		done(rq, ERROR_NONE, NULL);
+	if (rq->route->auth == AUTH_NONE || rq->route->auth == AUTH_ADMIN) {
+		done(rq, rq->route->auth == AUTH_ADMIN && !rq->is_admin ? ERROR_NOT_FOUND : ERROR_NONE, NULL);
 		return;
 	}
 
@@ -259,6 +261,26 @@ void auth_request(struct request *rq, authenticated_fn *done)
 	else
 		done(rq, ERROR_NONE, NULL);
 }
+
+/* ---- the operator -------------------------------------------------------------------------------------------- */
+
+/* Hashes are compared, so that neither the length nor the first wrong byte shows in the time it takes. */
+bool auth_is_operator(const struct request *rq)
+{
+	const struct worker *w = worker_of(rq);
+	struct text wanted = text_of(w->options.admin_token), sent = request_header(rq, "Authorization");
+
+	if (wanted.length == 0 || sent.bytes == NULL || sent.length <= sizeof BEARER - 1 ||
+		!text_equals_nocase(text_span(sent.bytes, sizeof BEARER - 1), TEXT(BEARER)))
+		return false;
+
+	struct text token = text_span(sent.bytes + sizeof BEARER - 1, sent.length - (sizeof BEARER - 1));
+	struct token_hash a = hash_of(w->auth, wanted), b = hash_of(w->auth, token);
+
+	return CRYPTO_memcmp(&a, &b, sizeof a) == 0;
+}
+
+/* ---- POST /api/anonymous ------------------------------------------------------------------------------------- */
 
 static void set_cookie(struct request *rq)
 {

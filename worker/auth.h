@@ -1,4 +1,4 @@
-/* auth.h: who is asking. Owner tokens now: X-Owner-Token, or the cookie of the web page. Handed to the HTTP server when it opens. */
+/* auth.h: who is asking. Owner tokens now: X-Owner-Token, or the cookie of the web page; and the operator's. Handed to the HTTP server when it opens. */
 #ifndef RENOVATIOND_WORKER_AUTH_H
 #define RENOVATIOND_WORKER_AUTH_H
 
@@ -13,6 +13,9 @@ void auth_close(struct auth **auth);
 
 /* The authenticator for http_options; finds its struct auth through request_context(rq). */
 void auth_request(struct request *rq, authenticated_fn *done);
+
+/* Does the request carry option admin_token as Authorization: Bearer? Never when the option is empty. */
+bool auth_is_operator(const struct request *rq);
 
 /* POST /api/anonymous: a new owner and its token, also as header and as HttpOnly cookie. */
 void auth_anonymous(struct request *rq);

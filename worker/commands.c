@@ -140,9 +140,11 @@ int command_migrate(int argc, char *argv[])
 int command_print_routes(void)
 {
 	static const char *const methods[METHOD_COUNT] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS" };
-	static const char *const auths[] = {
-		[AUTH_NONE] = "none", [AUTH_OPTIONAL] = "optional", [AUTH_OWNER] = "owner", [AUTH_MINT] = "mint"
-	};
+	static const char *const auths[] = { [AUTH_NONE] = "none",
+		[AUTH_OPTIONAL] = "optional",
+		[AUTH_OWNER] = "owner",
+		[AUTH_MINT] = "mint",
+		[AUTH_ADMIN] = "admin" };
 
 	for (size_t i = 0; i < worker_route_count; i++) {
 		const struct route *route = &worker_routes[i];

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "shared/inherit.h"
@@ -34,7 +35,8 @@ struct arguments {
 	const char *role;                 /* "web" */
 };
 
-static bool is_finished; /* the shutdown is through: the loop ends */
+static bool is_finished;        /* the shutdown is through: the loop ends */
+static bool has_admin_listener; /* we inherited one; it stays open to the end */
 
 /* ---- called back --------------------------------------------------------------------------------------------- */
 
@@ -106,12 +108,14 @@ static enum error open_http(struct worker *w)
 {
 	const struct http_options options = { .base = w->base,
 		.listener = INHERIT_LISTENER,
+		.admin_listener = has_admin_listener ? INHERIT_ADMIN : -1,
 		.limits = &w->options,
 		.board = w->board,
 		.slot = w->slot_index,
 		.routes = worker_routes,
 		.route_count = worker_route_count,
 		.authenticate = auth_request,
+		.is_operator = auth_is_operator,
 		.give = handover_give,
 		.generation = w->generation,
 		.context = w };
@@ -194,13 +198,24 @@ static int exit_code_of(enum error e)
 	}
 }
 
+/* Asked before anything else can have taken that number. */
+static bool is_listening(int fd)
+{
+	int is_accepting = 0;
+	socklen_t length = sizeof is_accepting;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_accepting, &length) == 0 && is_accepting != 0;
+}
+
 static int serve(const struct arguments *arguments)
 {
 	static struct worker w;
 	const char *part = "";
-	enum error e = open_parts(&w, arguments, &part);
 	int code = EXIT_OK;
+	enum error e;
 
+	has_admin_listener = is_listening(INHERIT_ADMIN);
+	e = open_parts(&w, arguments, &part);
 	if (e != ERROR_NONE) {
 		LOG(LOG_FATAL, "cannot open a part", F_STR("part", part), F_STR("error", error_code(e)),
 			F_STR("errno", strerror(errno)));

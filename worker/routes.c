@@ -3,6 +3,7 @@
 #include "config.h"
 #include "worker/routes.h"
 
+#include "worker/api/admin.h"
 #include "worker/api/assets.h"
 #include "worker/api/health.h"
 #include "worker/api/openapi.h"
@@ -25,6 +26,8 @@
 #define REMOVE(address, id, text) { METHOD_DELETE, address, AUTH_OWNER, BODY_NONE, resource_remove, text, OF(id) }
 #define OPEN(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET }
 #define PROBE(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET, .is_probe = true }
+#define BOTH(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET, .is_on_admin = true }
+#define ADMIN(address, handler, text) { METHOD_GET, address, AUTH_ADMIN, BODY_NONE, handler, text, QUIET }
 
 #define DESCRIBE(address) \
 	{ .method = METHOD_GET, .path = address, .auth = AUTH_NONE, .handle = openapi_get, .summary = "This description", .detail = &described, QUIET }
@@ -32,7 +35,7 @@
 static const struct openapi_source described = { worker_routes, &worker_route_count };
 
 const struct route worker_routes[] = {
-	OPEN("/", assets_home, "The page for browsers, a banner for programs"),
+	BOTH("/", assets_home, "The page for browsers, a banner for programs"),
 	OPEN("/assets/{name}", assets_get, "A file of the page"),
 	PROBE("/health", health_get, "Does the process run?"),
 	PROBE("/api/health", health_get, "Does the process run?"),
@@ -40,7 +43,10 @@ const struct route worker_routes[] = {
 	PROBE("/livez", health_live, "Is the loop alive?"),
 	PROBE("/health/ready", health_ready, "Can requests be served? 503 with the checks when not"),
 	PROBE("/readyz", health_ready, "Can requests be served? 503 with the checks when not"),
-	OPEN("/health/status", health_status, "Uptime, memory, pool, workers and features"),
+	BOTH("/health/status", health_status, "Uptime, memory, pool, workers and features"),
+	ADMIN("/admin", admin_page, "The operations page"),
+	ADMIN("/admin/assets/{name}", admin_asset, "A file of the operations page"),
+	ADMIN("/admin/status.json", admin_status, "State of the pool, as renovationctl status --json has it"),
 	OPEN("/problems/{code}", problems_get, "What an error code means and what to do"),
 	DESCRIBE("/openapi.json"),
 	DESCRIBE("/api-docs.json"),

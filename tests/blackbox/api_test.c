@@ -717,8 +717,13 @@ Test(api, description_holds_every_route)
 	cr_expect_str_eq(json_at(description, "openapi"), "3.1.0");
 	for (char *line = strtok_r(routes, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
 		char *save = NULL, *method = strtok_r(line, "\t", &save), *path = strtok_r(NULL, "\t", &save);
+		bool is_operators = strcmp(strtok_r(NULL, "\t", &save), "admin") == 0;
 		struct json_object *operations, *operation;
 
+		if (is_operators) {
+			cr_expect(!json_object_object_get_ex(paths, path, NULL), "%s is nobody else's business", path);
+			continue;
+		}
 		for (char *c = method; *c != '\0'; c++)
 			*c |= 0x20;
 		cr_assert(json_object_object_get_ex(paths, path, &operations), "%s", path);

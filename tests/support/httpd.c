@@ -49,6 +49,7 @@ void httpd_open(struct httpd *h, const struct route *routes, size_t count, authe
 
 	struct http_options options = { .base = h->base,
 		.listener = h->listener,
+		.admin_listener = -1,
 		.limits = &h->limits,
 		.board = h->board,
 		.routes = routes,

@@ -73,7 +73,7 @@ static const struct {
 
 Test(router, finds_the_row_or_says_why_not)
 {
-	struct router *router = router_create(routes, COUNT_OF(routes));
+	struct router *router = router_create(routes, COUNT_OF(routes), ROUTER_OPERATOR);
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct request rq = { .method = cases[i].method, .raw_path = text_of(cases[i].path) };
@@ -99,7 +99,7 @@ Test(router, finds_the_row_or_says_why_not)
 
 Test(router, parses_uuids_and_keeps_the_order_of_parameters)
 {
-	struct router *router = router_create(routes, COUNT_OF(routes));
+	struct router *router = router_create(routes, COUNT_OF(routes), ROUTER_OPERATOR);
 	struct request rq = { .raw_path = TEXT("/api/rooms/" ID "/tasks/01a1fe26-70fc-7cec-8518-000000000000") };
 	const char *allow = NULL;
 	struct uuid id;
@@ -113,7 +113,7 @@ Test(router, parses_uuids_and_keeps_the_order_of_parameters)
 
 Test(router, says_what_a_path_allows)
 {
-	struct router *router = router_create(routes, COUNT_OF(routes));
+	struct router *router = router_create(routes, COUNT_OF(routes), ROUTER_OPERATOR);
 	struct request rq = { .raw_path = TEXT("/api/rooms/" ID) };
 
 	cr_assert_str_eq(router_allow(router, &rq), "GET, HEAD, PATCH, DELETE, OPTIONS");
@@ -132,17 +132,17 @@ static const struct route uuid_and_text[] = { { .path = "/a/{id}", .handle = han
 
 Test(router, ends_the_program_for_the_same_path_twice, .signal = SIGABRT)
 {
-	(void)router_create(same_path, 2);
+	(void)router_create(same_path, 2, ROUTER_OPERATOR);
 }
 
 Test(router, ends_the_program_when_text_covers_a_fixed_segment, .signal = SIGABRT)
 {
-	(void)router_create(fixed_and_text, 2);
+	(void)router_create(fixed_and_text, 2, ROUTER_OPERATOR);
 }
 
 Test(router, ends_the_program_when_text_covers_a_uuid, .signal = SIGABRT)
 {
-	(void)router_create(uuid_and_text, 2);
+	(void)router_create(uuid_and_text, 2, ROUTER_OPERATOR);
 }
 
 static const struct route fixed_and_uuid[] = { { .path = "/a/b", .handle = handle },
@@ -150,7 +150,7 @@ static const struct route fixed_and_uuid[] = { { .path = "/a/b", .handle = handl
 
 Test(router, takes_a_fixed_segment_beside_a_uuid)
 {
-	struct router *router = router_create(fixed_and_uuid, 2);
+	struct router *router = router_create(fixed_and_uuid, 2, ROUTER_OPERATOR);
 
 	router_destroy(&router);
 }

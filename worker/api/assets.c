@@ -1,4 +1,4 @@
-/* assets.c: serves the chat page from memory. Named by routes.c; the bytes are in assets_data.c, made from web/.
+/* assets.c: serves the files of web/ from memory: the chat page to everyone, the operations page through admin.c. Named by routes.c; the bytes are in assets_data.c, made from web/.
  * Each answer may be kept but must be asked for again (ETag), so that a new version of the program is a new page at once. */
 #include "config.h"
 #include "worker/api/assets.h"
@@ -44,14 +44,22 @@ static void send_asset(struct request *rq, const struct asset *asset)
 		response_send(rq, 200, asset->content_type, text_span((const char *)asset->bytes, asset->length));
 }
 
-void assets_get(struct request *rq)
+void assets_send(struct request *rq, struct text name)
 {
-	const struct asset *asset = find_asset(rq->params[0]);
+	const struct asset *asset = find_asset(name);
 
 	if (asset != NULL)
 		send_asset(rq, asset);
 	else
 		response_problem(rq, ERROR_NOT_FOUND, NULL);
+}
+
+void assets_get(struct request *rq)
+{
+	if (text_starts_with(rq->params[0], TEXT("admin")))
+		response_problem(rq, ERROR_NOT_FOUND, NULL);
+	else
+		assets_send(rq, rq->params[0]);
 }
 
 static void send_banner(struct request *rq)
@@ -75,6 +83,11 @@ void assets_home(struct request *rq)
 {
 	const struct asset *page = find_asset(TEXT("index.html"));
 
+	if (rq->is_admin) {
+		response_header(rq, "Location", "/admin");
+		response_send(rq, 302, NULL, TEXT(""));
+		return;
+	}
 	response_header(rq, "Vary", "Accept");
 	if (page != NULL && request_prefers(rq, "text/html"))
 		send_asset(rq, page);

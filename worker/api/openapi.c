@@ -1,5 +1,5 @@
 /* openapi.c: OpenAPI 3.1 from the route table; what resource routes take and answer comes from the resource table (schemas.c). Named by
- * routes.c. Routes with handlers of their own are described by their summary only; every route is in it, a test checks. */
+ * routes.c. Routes with handlers of their own are described by their summary only; every route is in it but the operator's, a test checks. */
 #include "config.h"
 #include "worker/api/openapi.h"
 
@@ -225,7 +225,7 @@ static void write_paths(struct buffer *out, const struct route routes[], size_t 
 
 		for (size_t k = 0; k < i; k++)
 			is_seen = is_seen || strcmp(routes[k].path, routes[i].path) == 0;
-		if (is_seen)
+		if (is_seen || routes[i].auth == AUTH_ADMIN)
 			continue;
 		write_open(out, routes[i].path, '{');
 		for (size_t k = i; k < count; k++)

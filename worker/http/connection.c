@@ -39,7 +39,8 @@ void connection_set_state(struct connection *c, enum connection_state state)
 	must(c->state != CONNECTION_CLOSED);
 	if (c->state == state)
 		return;
-	c->server->idle_count += (state == CONNECTION_IDLE) - (c->state == CONNECTION_IDLE);
+	if (!c->is_admin)
+		c->server->idle_count += (state == CONNECTION_IDLE) - (c->state == CONNECTION_IDLE);
 	c->state = state;
 }
 
@@ -52,23 +53,25 @@ void connection_queue(struct connection *c)
 	STAILQ_INSERT_TAIL(&c->server->later, c, later);
 }
 
-void connection_open(struct http_server *server, int fd, const char *client, bool is_fresh, bool is_refused)
+void connection_open(struct http_server *server, int fd, const struct connection_origin *origin)
 {
 	struct connection *c = must_alloc(sizeof *c);
 
 	c->server = server;
 	c->fd = fd;
-	c->is_fresh = is_fresh;
-	c->is_refused = is_refused;
+	c->is_fresh = !origin->is_used;
+	c->is_refused = origin->is_refused;
+	c->is_admin = origin->is_admin;
 	c->deadline.kind = DEADLINE_COUNT;
-	memcpy(c->client, client, strnlen(client, sizeof c->client - 1));
+	memcpy(c->client, origin->client, strnlen(origin->client, sizeof c->client - 1));
 	TAILQ_INSERT_TAIL(&server->connections, c, link);
-	server->connection_count++;
-	server->refused_count += is_refused;
-	server->idle_count++;
+	server->connection_count += !c->is_admin;
+	server->admin_count += c->is_admin;
+	server->refused_count += c->is_refused && !c->is_admin;
+	server->idle_count += !c->is_admin;
 	want(c, EV_READ);
 	deadline_set(server, &c->deadline, DEADLINE_IDLE);
-	if (is_refused) {
+	if (c->is_refused) {
 		c->started_us = server->now_us;
 		exchange_refuse(c, ERROR_OVERLOADED, "Too many connections are open");
 	}
@@ -94,8 +97,9 @@ void connection_lost(struct connection *c, bool is_cut)
 	connection_set_state(c, CONNECTION_CLOSED);
 	TAILQ_REMOVE(&server->connections, c, link);
 	TAILQ_INSERT_TAIL(&server->closed, c, link);
-	server->connection_count--;
-	server->refused_count -= c->is_refused;
+	server->connection_count -= !c->is_admin;
+	server->admin_count -= c->is_admin;
+	server->refused_count -= c->is_refused && !c->is_admin;
 	c->rq = NULL;
 	if (rq != NULL) {
 		rq->connection = NULL;
@@ -400,7 +404,7 @@ static enum http_gift give(struct connection *c)
 {
 	const struct http_options *options = &c->server->options;
 
-	if (!c->server->gives_idle || options->give == NULL || c->is_refused)
+	if (!c->server->gives_idle || options->give == NULL || c->is_refused || c->is_admin)
 		return HTTP_GIFT_NOBODY;
 	return options->give(options->context, c->fd, c->client, c->is_fresh);
 }

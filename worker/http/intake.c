@@ -40,6 +40,21 @@ static enum error check_body(const struct request *rq, const struct head *head)
 	return is_json(request_header(rq, "Content-Type")) ? ERROR_NONE : ERROR_UNSUPPORTED_MEDIA_TYPE;
 }
 
+/* Among the routes that exist for whoever asks. The operator's token is looked at only where it can matter. */
+static enum error find_route(struct request *rq, const char **allow_out)
+{
+	struct http_server *server = rq->server;
+	enum error e;
+
+	rq->is_admin = rq->connection->is_admin;
+	e = router_find(server->routers[rq->is_admin ? ROUTER_ADMIN : ROUTER_PUBLIC], rq, allow_out);
+	if (e != ERROR_NOT_FOUND || rq->is_admin || server->options.is_operator == NULL ||
+		!server->options.is_operator(rq))
+		return e;
+	rq->is_admin = true;
+	return router_find(server->routers[ROUTER_OPERATOR], rq, allow_out);
+}
+
 static void answer_options(struct request *rq, const char *allow)
 {
 	response_header(rq, "Allow", allow);
@@ -58,9 +73,9 @@ static bool is_drained(const struct http_server *server)
 static enum error check_request(struct request *rq, const struct head *head)
 {
 	const char *allow = NULL;
-	enum error e = router_find(rq->server->router, rq, &allow);
+	enum error e = find_route(rq, &allow);
 
-	if (is_drained(rq->server) && (e != ERROR_NONE || !rq->route->is_probe)) {
+	if (is_drained(rq->server) && !rq->is_admin && (e != ERROR_NONE || !rq->route->is_probe)) {
 		response_header(rq, "Retry-After", DRAINED_RETRY_S);
 		rq->response->keep_alive = false;
 		return ERROR_SERVICE_UNAVAILABLE;
@@ -81,7 +96,7 @@ static bool is_options_of_nothing(struct request *rq)
 		return false;
 	if (text_equals(rq->raw_path, TEXT("*")))
 		allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-	else if (router_find(rq->server->router, rq, &allow) != ERROR_METHOD_NOT_ALLOWED)
+	else if (find_route(rq, &allow) != ERROR_METHOD_NOT_ALLOWED)
 		return false;
 	answer_options(rq, allow);
 	return true;

@@ -8,6 +8,7 @@
 #include <event2/event_struct.h>
 #include <stddef.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "shared/addresses.h"
 #include "shared/buffer.h"
@@ -97,11 +98,17 @@ struct connection {
 	bool lingers;        /* when closing, read away what still comes */
 	bool was_full;       /* the socket has refused bytes since `out` was last empty */
 	bool is_refused;     /* over the limit; only told so */
+	bool is_admin;       /* of the admin listener: in no count of clients, and no drain waits for it */
 	char client[46];     /* address as text */
 };
 
-/* `is_fresh`: nothing was asked on it yet. */
-void connection_open(struct http_server *server, int fd, const char *client, bool is_fresh, bool is_refused);
+struct connection_origin {
+	const char *client; /* address as text */
+	bool is_used;       /* something was asked on it before, of another worker */
+	bool is_refused;    /* over the limit: told so and closed */
+	bool is_admin;      /* came over the admin listener */
+};
+void connection_open(struct http_server *server, int fd, const struct connection_origin *origin);
 /* Puts bytes out: to the socket at once, or behind what waits. */
 void connection_send(struct connection *c, struct text head, struct text body);
 /* Gathers bytes for the end of the turn. */
@@ -207,7 +214,7 @@ void client_set_options(struct http_server *server);
 /* rq->client is the peer; behind a trusted proxy it becomes whom that has seen. Needs the headers. */
 void client_resolve(struct request *rq);
 
-/* ---- listener.c, balance.c -------------------------------------------------------------------------------------------------- */
+/* ---- listener.c, admin.c, balance.c ---------------------------------------------------------------------------------------------- */
 
 struct listener {
 	struct event event;     /* the listening socket; persistent */
@@ -225,6 +232,19 @@ void listener_start(struct http_server *server);
 void listener_stop(struct http_server *server, bool accept_rest);
 void listener_fini(struct http_server *server);
 void listener_set_options(struct http_server *server);
+/* The peer's address as text, "unix" for a UNIX socket. */
+void listener_format_client(const struct sockaddr_storage *address, char out[46]);
+
+/* The admin listener: taken from by whoever wakes first, without balance. */
+struct admin_listener {
+	struct event event; /* the listening socket; persistent */
+	struct event timer; /* ends a pause for want of descriptors */
+	bool is_open;       /* accepts */
+};
+
+void admin_init(struct http_server *server);
+void admin_start(struct http_server *server);
+void admin_stop(struct http_server *server);
 /* Is this worker so much busier than the least busy one that it should leave the next connection to others? */
 bool balance_is_shut(const struct http_server *server);
 
@@ -236,12 +256,13 @@ TAILQ_HEAD(response_list, response);
 
 struct http_server {
 	struct http_options options;
-	struct router *router;                /* owned */
+	struct router *routers[ROUTER_VIEWS]; /* owned */
 	struct scoreboard_slot *slot;         /* ours */
 	struct scoreboard_measures *measures; /* likewise */
 	struct route_measure *rows;           /* by route; owned: measure.c */
 	struct address_ranges trusted;        /* option trusted_proxies */
 	struct listener listener;
+	struct admin_listener admin;
 	struct deadlines deadlines;
 	struct event turn_event;            /* made active once per turn */
 	struct event next_event;            /* begins another turn for what came up while this one ended */
@@ -250,8 +271,9 @@ struct http_server {
 	struct connection_list connections; /* open */
 	struct connection_list closed;      /* freed at the end of the turn */
 	struct connection_queue later;      /* to be looked at again at the end of the turn */
-	int connection_count;               /* of `connections` */
-	int idle_count;                     /* of these idle */
+	int connection_count;               /* of `connections` clients' */
+	int admin_count;                    /* of `connections` the operator's */
+	int idle_count;                     /* of the clients' idle */
 	int refused_count;                  /* of these over the limit */
 	int stream_count;                   /* open streams */
 	struct response_list requests;      /* not answered yet */

@@ -21,7 +21,7 @@
 #define PAUSE_MS_MAX 1000
 #define REST_MAX     1024 /* taken at most when accepting ends */
 
-static void format_client(const struct sockaddr_storage *address, char out[46])
+void listener_format_client(const struct sockaddr_storage *address, char out[46])
 {
 	const void *bytes = NULL;
 
@@ -75,18 +75,17 @@ static void shed(struct http_server *server, int why)
 static void take(struct http_server *server, int fd, const struct sockaddr_storage *address)
 {
 	char client[46];
+	struct connection_origin origin = { .client = client };
 
-	format_client(address, client);
+	listener_format_client(address, client);
 	SCOREBOARD_ADD(server->slot->counters.connections_accepted, 1);
-	if (server->connection_count - server->refused_count < server_connections_max(server)) {
-		connection_open(server, fd, client, true, false);
-		return;
-	}
-	SCOREBOARD_ADD(server->slot->counters.connections_refused, 1);
-	if (server->refused_count < REFUSED_MAX)
-		connection_open(server, fd, client, true, true);
-	else
+	origin.is_refused = server->connection_count - server->refused_count >= server_connections_max(server);
+	if (origin.is_refused)
+		SCOREBOARD_ADD(server->slot->counters.connections_refused, 1);
+	if (origin.is_refused && server->refused_count >= REFUSED_MAX)
 		(void)close(fd);
+	else
+		connection_open(server, fd, &origin);
 }
 
 /* False when nothing more can be taken now. */

@@ -57,7 +57,8 @@ struct request {
 	int64_t started_us;            /* monotonic, first byte of the request */
 	struct uuid owner;             /* set by the authenticator; valid when has_owner */
 	bool has_owner;
-	bool is_new_owner;            /* minted by this request: the answer carries X-Owner-Token */
+	bool is_admin;     /* came over the admin listener, or brought the admin token to a route that is not public */
+	bool is_new_owner; /* minted by this request: the answer carries X-Owner-Token */
 	struct text owner_token;      /* the clear token of a new owner, else TEXT_NONE; never logged */
 	const char *log_conversation; /* set by handlers for the log line, else NULL */
 	void *handler_state;          /* the handler's own, in the arena */

@@ -131,14 +131,26 @@ static void add_route(struct router *router, const struct route *route)
 	node->is_end = true;
 }
 
-struct router *router_create(const struct route *routes, size_t count)
+static bool is_in_view(const struct route *route, enum router_view view)
+{
+	switch (view) {
+	case ROUTER_PUBLIC: return route->auth != AUTH_ADMIN;
+	case ROUTER_ADMIN: return route->auth == AUTH_ADMIN || route->is_probe || route->is_on_admin;
+	case ROUTER_OPERATOR:
+	case ROUTER_VIEWS: break;
+	}
+	return true;
+}
+
+struct router *router_create(const struct route *routes, size_t count, enum router_view view)
 {
 	struct router *router = must_alloc(sizeof *router);
 
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < i; j++)
 			must(!is_ambiguous(&routes[i], &routes[j]));
-		add_route(router, &routes[i]);
+		if (is_in_view(&routes[i], view))
+			add_route(router, &routes[i]);
 	}
 	return router;
 }

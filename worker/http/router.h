@@ -9,7 +9,8 @@ enum route_auth {
 	AUTH_NONE,     /* anyone; credentials are not even looked at */
 	AUTH_OPTIONAL, /* an owner when credentials are there; wrong ones are 401 */
 	AUTH_OWNER,    /* an owner; without credentials 404 or 401 as the API says */
-	AUTH_MINT      /* an owner; one is minted when there are no credentials */
+	AUTH_MINT,     /* an owner; one is minted when there are no credentials */
+	AUTH_ADMIN /* the operator: on the admin listener, or with the admin token; to anyone else the route does not exist */
 };
 
 enum route_body {
@@ -30,13 +31,22 @@ struct route {
 	const char *summary; /* for OpenAPI */
 	const void *detail;  /* the handler's own row (resource, file); borrowed, may be NULL */
 	bool is_quiet;       /* logged at debug: health checks and assets */
-	bool is_probe;       /* answered while the pool is drained, too: what operators and load balancers ask */
+	bool is_probe; /* answered while the pool is drained, too, and on the admin listener: what operators and load balancers ask */
+	bool is_on_admin; /* the admin listener serves it too; those of AUTH_ADMIN it always does */
 };
 
 struct router;
 
+/* Which rows of the table a router has. */
+enum router_view {
+	ROUTER_PUBLIC,   /* of the main listener: all but AUTH_ADMIN */
+	ROUTER_ADMIN,    /* of the admin listener: AUTH_ADMIN and is_on_admin */
+	ROUTER_OPERATOR, /* of the main listener for who has the admin token: all */
+	ROUTER_VIEWS
+};
+
 /* `routes` is borrowed for ever. Two rows that can match the same request are a broken assumption (must). */
-struct router *router_create(const struct route *routes, size_t count);
+struct router *router_create(const struct route *routes, size_t count, enum router_view view);
 void router_destroy(struct router **router);
 
 /* Fills rq->route, params, ids. Errors: ERROR_NOT_FOUND; ERROR_METHOD_NOT_ALLOWED, then *allow_out (in the arena) is the Allow field. */

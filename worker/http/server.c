@@ -144,7 +144,8 @@ enum error http_open(const struct http_options *options, struct http_server **se
 	server->options = *options;
 	server->slot = &options->board->slots[options->slot];
 	server->measures = &options->board->measures[options->slot];
-	server->router = router_create(options->routes, options->route_count);
+	for (int view = 0; view < ROUTER_VIEWS; view++)
+		server->routers[view] = router_create(options->routes, options->route_count, (enum router_view)view);
 	server->scratch = must_alloc(READ_BYTES);
 	TAILQ_INIT(&server->connections);
 	TAILQ_INIT(&server->closed);
@@ -158,6 +159,7 @@ enum error http_open(const struct http_options *options, struct http_server **se
 	client_set_options(server);
 	deadlines_init(server);
 	listener_init(server);
+	admin_init(server);
 	*server_out = server;
 	return ERROR_NONE;
 }
@@ -165,6 +167,7 @@ enum error http_open(const struct http_options *options, struct http_server **se
 void http_start(struct http_server *server)
 {
 	listener_start(server);
+	admin_start(server);
 }
 
 void http_stop_accepting(struct http_server *server, bool accept_rest)
@@ -193,6 +196,9 @@ void http_drain(struct http_server *server, bool close_idle, void (*done)(void *
 	}
 	server->is_draining = true;
 	server->closes_idle = server->closes_idle || close_idle;
+	/* A stop is watched to its end; workers that leave while others stay need not be asked. */
+	if (!server->closes_idle)
+		admin_stop(server);
 	/* In a stop there is nobody to give to; one that began to give goes on as long as somebody takes. */
 	leave_idle(server);
 }
@@ -210,8 +216,10 @@ void http_drain_sooner(struct http_server *server)
 
 void http_adopt(struct http_server *server, int fd, const char *client, bool is_fresh)
 {
+	struct connection_origin origin = { .client = client, .is_used = !is_fresh };
+
 	(void)server_now_us(server);
-	connection_open(server, fd, client, is_fresh, false);
+	connection_open(server, fd, &origin);
 	/* We may have begun to leave after it was sent. */
 	if (server->is_draining)
 		leave_idle(server);
@@ -230,8 +238,10 @@ int http_cut(struct http_server *server)
 	int cut = 0;
 
 	(void)server_now_us(server);
-	for (; (c = TAILQ_FIRST(&server->connections)) != NULL; cut++)
+	while ((c = TAILQ_FIRST(&server->connections)) != NULL) {
+		cut += !c->is_admin;
 		connection_lost(c, true);
+	}
 	return cut;
 }
 
@@ -244,6 +254,7 @@ void http_close(struct http_server **server_in)
 		return;
 	server->is_closing = true;
 	listener_fini(server);
+	admin_stop(server);
 	(void)http_cut(server);
 	while ((rs = TAILQ_FIRST(&server->requests)) != NULL) {
 		TAILQ_REMOVE(&server->requests, rs, link);
@@ -260,7 +271,8 @@ void http_close(struct http_server **server_in)
 	(void)event_del(&server->leave_timer);
 	(void)event_del(&server->give_timer);
 	measure_close(server);
-	router_destroy(&server->router);
+	for (int view = 0; view < ROUTER_VIEWS; view++)
+		router_destroy(&server->routers[view]);
 	buffer_fini(&server->head);
 	buffer_fini(&server->json);
 	free(server->scratch);

@@ -13,6 +13,8 @@
  * wants; any other error is answered as a problem by the server. */
 typedef void(authenticated_fn)(struct request *rq, enum error e, const char *detail);
 typedef void(authenticate_fn)(struct request *rq, authenticated_fn *done);
+/* Does the request carry the operator's token? Asked only where no public route was found. */
+typedef bool(is_operator_fn)(const struct request *rq);
 
 /* Where an idle connection may go when this worker leaves. */
 enum http_gift {
@@ -24,12 +26,14 @@ enum http_gift {
 struct http_options {
 	struct event_base *base;      /* borrowed */
 	int listener;                 /* borrowed; non-blocking, shared with other workers */
+	int admin_listener;           /* likewise, for the operator; -1 = none */
 	const struct options *limits; /* the http_* options; borrowed, may change on reload */
 	struct scoreboard *board;     /* borrowed: for balance and counters */
 	int slot;                     /* ours */
 	const struct route *routes;   /* borrowed */
 	size_t route_count;
 	authenticate_fn *authenticate;
+	is_operator_fn *is_operator; /* NULL: nobody has a token */
 	/* May be NULL: nobody takes connections. `is_fresh`: nothing was asked on it yet. */
 	enum http_gift (*give)(void *context, int fd, const char *client, bool is_fresh);
 	uint32_t generation; /* ours: while the pool is drained, workers of its generation answer probes only */
@@ -41,7 +45,7 @@ struct http_server;
 MUST_CHECK enum error http_open(const struct http_options *options, struct http_server **server_out);
 /* Begins to accept; before it the server only exists. */
 void http_start(struct http_server *server);
-/* Stops accepting (event deleted before the descriptor is closed by its owner); takes what is queued once more when `accept_rest`. */
+/* Stops accepting clients (event deleted before the descriptor is closed by its owner); takes what is queued once more when `accept_rest`. */
 void http_stop_accepting(struct http_server *server, bool accept_rest);
 /* From now on answers carry Connection: close. Idle connections are closed when `close_idle` (a stop); else (a reload) they stay for drain_timeout_ms, and
  * then go to another worker, so that no client finds a connection closed that it was about to use. `done` is called once, when no connection is
