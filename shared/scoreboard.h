@@ -284,7 +284,7 @@ struct scoreboard_death {
 /* What the pool did in one span of time; a row per HISTORY_INTERVAL_S, kept for 15 minutes. */
 struct scoreboard_sample {
 	_Atomic int64_t at_us;   /* wall: end of the span; 0 = empty row */
-	uint32_t requests;       /* answered */
+	uint32_t requests;       /* answered; those of the operator (/admin, /metrics) are not counted */
 	uint32_t errors;         /* of these 5xx */
 	uint32_t p50_us, p99_us; /* time to answer, from the histograms */
 	uint32_t connections;    /* open at the end */

@@ -164,7 +164,7 @@ static int start(struct supervisor *s)
 		return failed("make what workers inherit", EXIT_OS);
 	deaths_open(s);
 	if (notify_open(s) != ERROR_NONE || signals_open(s) != ERROR_NONE || watch_open(s) != ERROR_NONE ||
-		pool_open(s) != ERROR_NONE)
+		history_open(s) != ERROR_NONE || pool_open(s) != ERROR_NONE)
 		return failed("open the loop", EXIT_OS);
 	pool_start(s);
 	return EXIT_OK;
@@ -174,6 +174,7 @@ static void close_all(struct supervisor *s)
 {
 	shutdown_free(s);
 	watch_close(s);
+	history_close(s);
 	pool_close(s);
 	notify_close();
 	signals_close(s);

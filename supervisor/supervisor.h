@@ -70,6 +70,7 @@ struct birth {
 };
 
 struct deaths;
+struct history;
 struct rollover;
 struct control;
 struct stopping;
@@ -110,6 +111,7 @@ struct supervisor {
 	struct event *escalation;     /* looks at the pool each half second */
 	struct deaths *deaths;        /* who must be told which slot died */
 	struct watch *watch;          /* heartbeats */
+	struct history *history;      /* rows of the last minutes */
 	struct signals *signals;      /* ours */
 	struct rollover *rollover;    /* reload, scaling, drain: rollover.h */
 	struct control *control;      /* the operator's socket; NULL = none */
@@ -186,6 +188,10 @@ void deaths_close(struct supervisor *s);
 void deaths_add(struct supervisor *s, int slot, uint64_t epoch);
 void deaths_tell(struct supervisor *s);                             /* to whoever is ready now */
 void deaths_untold(struct supervisor *s, int slot, uint64_t epoch); /* the one who was told is dead too */
+
+/* history.c: board->pool.samples and supervisor_beat_us. */
+MUST_CHECK enum error history_open(struct supervisor *s);
+void history_close(struct supervisor *s);
 
 /* watch.c */
 MUST_CHECK enum error watch_open(struct supervisor *s);
