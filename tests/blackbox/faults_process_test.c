@@ -132,7 +132,7 @@ Test(faults_process, without_any_worker_and_any_fork_for_a_minute_it_gives_up_wi
 {
 	skip_in_sanitizer(NO_PRELOAD);
 	if (!faults_are_whole())
-		cr_skip_test("takes a minute: whole form only");
+		cr_skip_test("whole form only: takes a minute");
 
 	struct switches *switches = switches_open();
 	struct server *s = server_start((const char *[]) { switches_preload(), switches_file(), NULL });
@@ -206,7 +206,7 @@ Test(faults_process, workers_that_refuse_their_start_end_the_service_with_their_
 Test(faults_process, workers_that_all_crash_for_half_a_minute_end_the_service_with_70)
 {
 	if (!faults_are_whole())
-		cr_skip_test("takes half a minute: whole form only");
+		cr_skip_test("whole form only: takes half a minute");
 
 	struct server *s = start_with_script("true", "kill -ABRT $$");
 
