@@ -215,6 +215,37 @@ void options_write_value(const struct options *o, enum option_id id, struct buff
 		buffer_printf(out, "%" PRId64, *(int64_t *)field(o, id));
 }
 
+static size_t size_of(enum option_id id)
+{
+	if (is_text(id))
+		return sizeof(char *);
+	return option_rows[id].kind == OPTION_KIND_BOOL ? sizeof(bool) : sizeof(int64_t);
+}
+
+void options_copy(const struct options *from, struct options *to, enum option_id id)
+{
+	char **text = field(to, id);
+
+	if (!is_text(id)) {
+		memcpy(field(to, id), field(from, id), size_of(id));
+		return;
+	}
+	if (option_rows[id].kind == OPTION_KIND_SECRET)
+		explicit_bzero(*text, strlen(*text));
+	free(*text);
+	*text = must_strdup(*(char **)field(from, id));
+}
+
+void options_exchange(struct options *a, struct options *b, enum option_id id)
+{
+	char kept[sizeof(int64_t)];
+
+	_Static_assert(sizeof(int64_t) >= sizeof(char *), "room for each kind of value");
+	memcpy(kept, field(a, id), size_of(id));
+	memcpy(field(a, id), field(b, id), size_of(id));
+	memcpy(field(b, id), kept, size_of(id));
+}
+
 int option_find(struct text name)
 {
 	for (int id = 0; id < OPTION_COUNT; id++)
@@ -262,22 +293,32 @@ static bool write_all(int fd, struct text bytes)
 	return true;
 }
 
-enum error options_store(const struct options *o, int *fd_out)
+void options_write(const struct options *o, struct buffer *out)
 {
-	enum error e = ERROR_SYSTEM;
-	struct buffer all, value;
-	int fd = memfd_create("renovationd-options", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct buffer value;
 
-	buffer_init(&all);
 	buffer_init(&value);
-	buffer_append_string(&all, STORE_HEADER);
+	buffer_append_string(out, STORE_HEADER);
 	for (enum option_id id = 0; id < OPTION_COUNT; id++) {
 		buffer_clear(&value);
 		options_write_value(o, id, &value);
-		buffer_printf(&all, "%s %zu ", option_rows[id].name, buffer_length(&value));
-		buffer_append_text(&all, buffer_text(&value));
-		buffer_append_char(&all, '\n');
+		buffer_printf(out, "%s %zu ", option_rows[id].name, buffer_length(&value));
+		buffer_append_text(out, buffer_text(&value));
+		buffer_append_char(out, '\n');
 	}
+	if (value.bytes != NULL)
+		explicit_bzero(value.bytes, value.capacity);
+	buffer_fini(&value);
+}
+
+enum error options_store(const struct options *o, int *fd_out)
+{
+	enum error e = ERROR_SYSTEM;
+	struct buffer all;
+	int fd = memfd_create("renovationd-options", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	buffer_init(&all);
+	options_write(o, &all);
 	if (fd < 0 || !write_all(fd, buffer_text(&all)))
 		goto out;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
@@ -290,9 +331,6 @@ out:
 		close(fd);
 	if (all.bytes != NULL)
 		explicit_bzero(all.bytes, all.capacity);
-	if (value.bytes != NULL)
-		explicit_bzero(value.bytes, value.capacity);
-	buffer_fini(&value);
 	buffer_fini(&all);
 	return e;
 }

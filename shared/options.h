@@ -49,11 +49,14 @@ void options_fini(struct options *o);
 bool options_set(struct options *o, enum option_id id, struct text value, const char **expected_out);
 /* The text form, as options_set takes it; secrets come in clear. Appends to `out`. */
 void options_write_value(const struct options *o, enum option_id id, struct buffer *out);
-int option_find(struct text name); /* option_id, or -1 */
+int option_find(struct text name);                                                    /* option_id, or -1 */
+void options_copy(const struct options *from, struct options *to, enum option_id id); /* one value */
+void options_exchange(struct options *a, struct options *b, enum option_id id); /* one value, its storage with it */
 
 /* All values into a sealed memfd (close-on-exec), and back from it; options_load begins with options_init and leaves nothing to free when it
  * fails. Errors: ERROR_SYSTEM, ERROR_PROTOCOL. */
 MUST_CHECK enum error options_store(const struct options *o, int *fd_out);
+void options_write(const struct options *o, struct buffer *out); /* what options_store stores; secrets in clear */
 MUST_CHECK enum error options_load(struct options *o, int fd);
 
 /* What a reload changes in a running worker: the LIVE options of `fresh` go over to `o`, texts by exchange; true when any was another. `fresh` stays

@@ -1,7 +1,7 @@
 /* channel.c: the control channel of one worker's life, from the supervisor's side: READY, the reports of its end, our messages to it.
  * Called by spawn.c (open), pool.c, deaths.c and shutdown.c (send), reap.c (what it said last). */
 #include "config.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/rollover.h"
 
 #include <unistd.h>
 
@@ -19,6 +19,7 @@ static void on_ready(struct supervisor *s, struct slot *slot)
 	LOG(LOG_INFO, "worker ready", F_INT("slot", slot->index), F_INT("worker_pid", slot->pid),
 		F_INT("epoch", slot->epoch), F_INT("ms", slot->ready_at_ms - slot->started_at_ms));
 	pool_worker_ready(s);
+	rollover_worker_ready(s, slot);
 	deaths_tell(s);
 }
 

@@ -13,14 +13,7 @@
 #include "supervisor/upgrade.h"
 
 /* Until they are all there. */
-#pragma weak rollover_reload
-#pragma weak rollover_scale
-#pragma weak rollover_drain
-#pragma weak rollover_resume
-#pragma weak rollover_replace
-#pragma weak rollover_forget
-#pragma weak rollover_reopen_logs
-#pragma weak rollover_log_level
+
 #pragma weak upgrade_begin
 #pragma weak upgrade_forget
 
@@ -218,9 +211,7 @@ void control_command_run(struct control_client *client, const struct control_req
 		control_answer(client, false, EXIT_ADDRESS_IN_USE, "the service is stopping", TEXT_NONE);
 		return;
 	}
-	if ((request->command == CONTROL_UPGRADE && upgrade_begin == NULL) ||
-		(request->command != CONTROL_UPGRADE && request->command != CONTROL_STATUS &&
-			request->command != CONTROL_STOP && rollover_reload == NULL)) {
+	if (request->command == CONTROL_UPGRADE && upgrade_begin == NULL) {
 		control_answer(client, false, EXIT_UNAVAILABLE, "not available", TEXT_NONE);
 		return;
 	}

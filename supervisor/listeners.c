@@ -55,6 +55,7 @@ static int adopt(struct supervisor *s)
 		return -1;
 	(void)fcntl(s->listener, F_SETFL, fcntl(s->listener, F_GETFL) | O_NONBLOCK);
 	name_listener(s);
+	s->is_listener_adopted = true;
 	LOG(LOG_INFO, "listening socket adopted", F_STR("url", s->url));
 	return 0;
 }
@@ -70,7 +71,7 @@ static const struct addrinfo *choose(const struct addrinfo *list)
 	return list;
 }
 
-static int resolve(const struct options *o, struct sockaddr_storage *address_out, socklen_t *length_out)
+const char *listeners_resolve(const struct options *o, struct sockaddr_storage *address_out, socklen_t *length_out)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *list;
 	char port[16], host[256];
@@ -85,20 +86,23 @@ static int resolve(const struct options *o, struct sockaddr_storage *address_out
 	}
 	(void)snprintf(port, sizeof port, "%d", (int)o->port);
 	code = getaddrinfo(host, port, &hints, &list);
-	if (code != 0) {
-		LOG(LOG_FATAL, "cannot resolve the address to listen on", F_STR("host", o->host),
-			F_STR("error", gai_strerror(code)),
-			F_STR("remedy", "set host (HOST) to an address of this machine"));
-		return EXIT_CONFIG_WRONG;
-	}
+	if (code != 0)
+		return gai_strerror(code);
 	memcpy(address_out, choose(list)->ai_addr, choose(list)->ai_addrlen);
 	*length_out = choose(list)->ai_addrlen;
 	freeaddrinfo(list);
-	return EXIT_OK;
+	return NULL;
+}
+
+static int resolve_failed(const struct options *o, const char *error)
+{
+	LOG(LOG_FATAL, "cannot resolve the address to listen on", F_STR("host", o->host), F_STR("error", error),
+		F_STR("remedy", "set host (HOST) to an address of this machine"));
+	return EXIT_CONFIG_WRONG;
 }
 
 /* A listening socket, or -1 with errno. Two sockets with SO_REUSEADDR may both bind; then listen is what fails. */
-static int bind_once(const struct options *o, const struct sockaddr_storage *address, socklen_t length)
+int listeners_bind(const struct options *o, const struct sockaddr_storage *address, socklen_t length)
 {
 	int fd = descriptor_lift(socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	int on = 1, off = 0, error;
@@ -156,10 +160,12 @@ static int bind_own(struct supervisor *s)
 {
 	struct sockaddr_storage address;
 	socklen_t length;
-	int code = resolve(s->options, &address, &length);
+	const char *error = listeners_resolve(s->options, &address, &length);
 
-	for (int i = 1; code == EXIT_OK; i++) {
-		s->listener = bind_once(s->options, &address, length);
+	if (error != NULL)
+		return resolve_failed(s->options, error);
+	for (int i = 1;; i++) {
+		s->listener = listeners_bind(s->options, &address, length);
 		if (s->listener >= 0)
 			break;
 		if (errno != EADDRINUSE || i == TRIES)
@@ -169,9 +175,8 @@ static int bind_own(struct supervisor *s)
 		if (signals_wait(-1, TRY_PAUSE_MS) == SIGNALS_STOP)
 			return -1;
 	}
-	if (code == EXIT_OK)
-		name_listener(s);
-	return code;
+	name_listener(s);
+	return EXIT_OK;
 }
 
 int listeners_open(struct supervisor *s)
@@ -179,6 +184,15 @@ int listeners_open(struct supervisor *s)
 	if (adopt(s) == 0)
 		return EXIT_OK;
 	return bind_own(s);
+}
+
+void listeners_replace(struct supervisor *s, int listener)
+{
+	if (s->listener >= 0)
+		close(s->listener);
+	s->listener = listener;
+	name_listener(s);
+	LOG(LOG_INFO, "listening at another address", F_STR("url", s->url));
 }
 
 void listeners_close(struct supervisor *s)

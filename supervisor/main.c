@@ -14,6 +14,7 @@
 #include "shared/log.h"
 #include "shared/program.h"
 #include "supervisor/oom.h"
+#include "supervisor/rollover.h"
 #include "supervisor/spawn.h"
 
 extern char **environ;
@@ -164,7 +165,7 @@ static int start(struct supervisor *s)
 		return failed("make what workers inherit", EXIT_OS);
 	deaths_open(s);
 	if (notify_open(s) != ERROR_NONE || signals_open(s) != ERROR_NONE || watch_open(s) != ERROR_NONE ||
-		history_open(s) != ERROR_NONE || pool_open(s) != ERROR_NONE)
+		history_open(s) != ERROR_NONE || pool_open(s) != ERROR_NONE || rollover_open(s) != ERROR_NONE)
 		return failed("open the loop", EXIT_OS);
 	pool_start(s);
 	return EXIT_OK;
@@ -172,6 +173,7 @@ static int start(struct supervisor *s)
 
 static void close_all(struct supervisor *s)
 {
+	rollover_close(s);
 	shutdown_free(s);
 	watch_close(s);
 	history_close(s);

@@ -68,3 +68,10 @@ bool oom_has_killed(bool *is_known_out)
 		last = now;
 	return has_grown;
 }
+
+bool oom_is_known(void)
+{
+	uint64_t now;
+
+	return read_counter(&now);
+}

@@ -8,5 +8,6 @@
 void oom_open(void);
 /* Has it grown since the last call? *is_known_out says whether there is a counter at all. */
 bool oom_has_killed(bool *is_known_out);
+bool oom_is_known(void); /* is there a counter? */
 
 #endif

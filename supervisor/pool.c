@@ -1,6 +1,7 @@
 /* pool.c: keeps the wanted number of workers alive: first start, successors after the delay that restart.c works out, quorum, giving up.
  * Called by main.c, by reap.c for each death, by channel.c for each READY. Killing hung ones is watch.c's part, the stop shutdown.c's. */
 #include "config.h"
+#include "supervisor/rollover.h"
 #include "supervisor/spawn.h"
 
 #include <errno.h>
@@ -49,15 +50,17 @@ static void set_state(struct supervisor *s, enum supervisor_state state)
 			F_STR("from", names[s->state]), F_STR("to", names[state]), F_INT("ready", pool_count_ready(s)),
 			F_INT("wanted", s->wanted));
 	s->state = state;
-	notify_status("%s: %d of %d workers ready", names[state], pool_count_ready(s), s->wanted);
+	pool_publish(s);
 }
 
 static void judge_state(struct supervisor *s)
 {
 	bool is_storm = restart_is_storm(&s->restart, clock_monotonic_ms(), s->wanted);
 
-	if (!s->was_ready || s->state == SUPERVISOR_STOPPING)
+	if (!s->was_ready || s->state == SUPERVISOR_STOPPING) {
+		pool_publish(s);
 		return;
+	}
 	set_state(s, is_storm || pool_count_ready(s) < s->quorum ? SUPERVISOR_DEGRADED : SUPERVISOR_RUNNING);
 }
 
@@ -86,11 +89,21 @@ static void wait_for_next(struct slot *slot, int64_t delay_ms)
 	(void)event_add(slot->respawn, &delay);
 }
 
-static void start_worker(struct supervisor *s, struct slot *slot)
+struct birth pool_birth(const struct supervisor *s)
 {
+	return (struct birth) { .generation = s->generation,
+		.options_fd = s->options_fd,
+		.listener = s->listener,
+		.program = s->worker_program,
+		.program_fd = s->worker_program_fd };
+}
+
+void pool_start_worker(struct supervisor *s, struct slot *slot)
+{
+	const struct birth birth = pool_birth(s);
 	int64_t now_ms = clock_monotonic_ms();
 
-	if (spawn_worker(s, slot) == ERROR_NONE) {
+	if (spawn_worker(s, slot, &birth) == ERROR_NONE) {
 		restart_forked(&s->restart, now_ms);
 		LOG(LOG_INFO, "worker started", F_INT("slot", slot->index), F_INT("worker_pid", slot->pid),
 			F_INT("epoch", slot->epoch), F_INT("generation", slot->generation));
@@ -120,7 +133,7 @@ static void on_respawn(evutil_socket_t fd, short what, void *arg)
 	if (wait_ms > 0)
 		wait_for_next(slot, wait_ms);
 	else
-		start_worker(s, slot);
+		pool_start_worker(s, slot);
 }
 
 static double jitter(void)
@@ -132,10 +145,14 @@ void pool_worker_ended(struct supervisor *s, struct slot *slot, bool is_abnormal
 {
 	int64_t delay_ms = 0;
 
-	if (is_abnormal) {
+	/* Not the pool's yet: whoever started it decides. */
+	if (slot->is_new && s->state != SUPERVISOR_STOPPING) {
+		rollover_new_worker_ended(s, slot, exit_code);
+		return;
+	}
+	if (is_abnormal && slot->is_wanted) {
 		restart_note_end(&s->restart, clock_monotonic_ms(), exit_code, pool_count_ready(s) > 0);
 		delay_ms = restart_delay_ms(&slot->restart, ready_for_ms, jitter());
-		SCOREBOARD_ADD(s->board->restarts, 1);
 	}
 	judge_state(s);
 	if (s->state == SUPERVISOR_STOPPING || !slot->is_wanted)
@@ -157,6 +174,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 		return;
 	judge_state(s);
 	deaths_tell(s);
+	if (!rollover_is_busy(s))
+		pool_fill(s);
 	code = restart_escalate(&s->restart, clock_monotonic_ms(), pool_count_ready(s), pool_count_alive(s));
 	if (code == EXIT_OK)
 		return;
@@ -190,13 +209,39 @@ enum error pool_open(struct supervisor *s)
 void pool_start(struct supervisor *s)
 {
 	s->generation = 1;
-	s->wanted = options_workers(s->options);
-	s->quorum = s->options->min_ready > 0 ? (int)s->options->min_ready : s->wanted;
-	for (int i = 0; i < s->wanted; i++) {
-		s->slots[i].is_wanted = true;
-		start_worker(s, &s->slots[i]);
+	pool_resize(s, options_workers(s->options));
+	pool_fill(s);
+	pool_publish(s);
+}
+
+void pool_resize(struct supervisor *s, int workers)
+{
+	s->wanted = workers;
+	s->quorum = s->options->min_ready > 0 && s->options->min_ready < workers ? (int)s->options->min_ready : workers;
+}
+
+struct slot *pool_find_free(struct supervisor *s)
+{
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (s->slots[i].pid == 0 && !s->slots[i].is_wanted)
+			return &s->slots[i];
+	return NULL;
+}
+
+void pool_fill(struct supervisor *s)
+{
+	struct slot *slot;
+	int claimed = 0;
+
+	if (s->state == SUPERVISOR_STOPPING)
+		return;
+	for (int i = 0; i < SLOTS_MAX; i++)
+		claimed += s->slots[i].is_wanted;
+	for (; claimed < s->wanted && (slot = pool_find_free(s)) != NULL; claimed++) {
+		memset(&slot->restart, 0, sizeof slot->restart);
+		slot->is_wanted = true;
+		pool_start_worker(s, slot);
 	}
-	notify_status("starting %d workers", s->wanted);
 }
 
 void pool_stop_spawning(struct supervisor *s)

@@ -12,24 +12,14 @@
 
 #include "shared/clock.h"
 #include "shared/log.h"
+#include "supervisor/checker.h"
 #include "supervisor/checks.h"
-#include "supervisor/spawn.h"
 
 #define CHECKER_LIMIT_MS   30000
 #define REPORT_MAX_BYTES   65536
 #define RETRY_TOTAL_MS     20000
 #define RETRY_DELAY_MOST_S 4
 #define STOPPED            (-1)
-
-static void checker_failed(struct report *r, int exit_code, const char *what)
-{
-	struct report_row *row = report_add(r, "checker");
-
-	row->state = REPORT_FAILED;
-	row->exit_code = exit_code;
-	report_detail(row, "%s", what);
-	report_remedy(row, "see the lines before this one");
-}
 
 /* Reads the report until the checker closes it. False when a stop signal came or it took too long. */
 static enum signals_wait gather(int fd, struct buffer *lines)
@@ -52,36 +42,6 @@ static enum signals_wait gather(int fd, struct buffer *lines)
 	}
 }
 
-static void judge(struct report *r, const struct buffer *lines, int status)
-{
-	char what[160];
-	int before = r->count;
-
-	if (report_read(buffer_text(lines), r) != ERROR_NONE) {
-		r->count = before;
-		checker_failed(r, EXIT_STORM, "renovationd-worker --check sent a report that cannot be read");
-	} else if (WIFSIGNALED(status)) {
-		(void)snprintf(
-			what, sizeof what, "renovationd-worker --check died of SIG%s", sigabbrev_np(WTERMSIG(status)));
-		checker_failed(r, EXIT_STORM, what);
-	} else if (r->count == before) {
-		(void)snprintf(what, sizeof what, "renovationd-worker --check ended with %d and no report",
-			WEXITSTATUS(status));
-		checker_failed(r, EXIT_STORM, what);
-	}
-}
-
-/* A real start with a whole configuration may change the database (pending migrations in development); a check never does. */
-static pid_t start_checker(struct supervisor *s, int options, int report, bool is_for_start)
-{
-	struct spawn_plan plan = { .count = 0,
-		.argv = { "renovationd-worker", is_for_start ? "--check-for-start" : "--check", NULL } };
-
-	spawn_add(&plan, options, INHERIT_OPTIONS);
-	spawn_add(&plan, report, INHERIT_REPORT);
-	return spawn_run(s, &plan);
-}
-
 /* Adds the checker's rows. STOPPED when a stop signal came, else 0. */
 static int run_checker(struct supervisor *s, struct report *r, bool is_for_start)
 {
@@ -97,7 +57,11 @@ static int run_checker(struct supervisor *s, struct report *r, bool is_for_start
 	}
 	options = descriptor_lift(options);
 	report_end = descriptor_lift(pipe_ends[1]);
-	pid = start_checker(s, options, report_end, is_for_start);
+	/* A real start with a whole configuration may change the database (pending migrations in development); a check never does. */
+	pid = checker_start(s, &(struct checker) { .program_fd = -1,
+				       .options_fd = options,
+				       .report_fd = report_end,
+				       .is_for_start = is_for_start });
 	close(report_end);
 	if (pid < 0) {
 		checker_failed(r, EXIT_OS, strerror(errno));
@@ -111,7 +75,7 @@ static int run_checker(struct supervisor *s, struct report *r, bool is_for_start
 	if (ended == SIGNALS_TIMEOUT)
 		checker_failed(r, EXIT_STORM, "renovationd-worker --check took longer than 30 s");
 	else if (ended == SIGNALS_READABLE)
-		judge(r, &lines, status);
+		checker_judge(r, buffer_text(&lines), status);
 out:
 	if (pipe_ends[0] >= 0)
 		close(pipe_ends[0]);

@@ -1,7 +1,7 @@
 /* reap.c: collects the dead, says who and why, and gives their slots back: counters to `retired`, turns to another worker, the rest to pool.c.
  * Called on SIGCHLD for all there are. */
 #include "config.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/rollover.h"
 
 #include <signal.h>
 #include <string.h>
@@ -10,6 +10,10 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "supervisor/oom.h"
+#include "supervisor/postmortem.h"
+#include "supervisor/upgrade.h"
+
+#pragma weak upgrade_child_ended
 
 #define LOG_LINE_MS 1000 /* in a storm, one line a second */
 
@@ -21,22 +25,23 @@ static struct slot *find_slot(struct supervisor *s, pid_t pid)
 	return NULL;
 }
 
-static const char *cause_of(const struct slot *slot, int status)
+static const char *cause_of(const struct slot *slot, int status, enum death_cause cause)
 {
-	bool is_known;
-
 	if (WIFEXITED(status)) {
 		if (WEXITSTATUS(status) == EXIT_OK)
 			return slot->is_leaving ? "asked to leave" : "left unasked";
 		return slot->is_leaving ? "failed while leaving" : "gave up";
 	}
-	if (slot->killed_with != 0)
-		return slot->is_leaving ? "too slow to leave" : "hung, ended by us";
-	if (WTERMSIG(status) != SIGKILL)
-		return "died of a signal";
-	if (oom_has_killed(&is_known))
-		return "out of memory (cgroup)";
-	return is_known ? "killed, not by us" : "killed, not by us (perhaps out of memory)";
+	switch (cause) {
+	case DEATH_BOOT: return "not ready in time, ended by us";
+	case DEATH_HUNG: return "hung, ended by us";
+	case DEATH_OOM: return "out of memory (cgroup)";
+	case DEATH_KILLED: return oom_is_known() ? "killed, not by us" : "killed, not by us (perhaps out of memory)";
+	case DEATH_SIGNAL:
+	case DEATH_EXIT: return "died of a signal";
+	case DEATH_CAUSES: break;
+	}
+	return slot->is_ready ? "too slow to leave" : "not needed any more, ended by us";
 }
 
 /* In a storm the log must not become the next problem. */
@@ -55,7 +60,8 @@ static bool may_log(const struct supervisor *s, int64_t now_ms, int *left_out_ou
 	return true;
 }
 
-static void log_end(const struct supervisor *s, const struct slot *slot, int status, bool is_abnormal)
+static void log_end(
+	const struct supervisor *s, const struct slot *slot, int status, enum death_cause cause, bool is_abnormal)
 {
 	int64_t now_ms = clock_monotonic_ms();
 	int left_out;
@@ -63,7 +69,6 @@ static void log_end(const struct supervisor *s, const struct slot *slot, int sta
 	if (!may_log(s, now_ms, &left_out))
 		return;
 
-	const char *cause = cause_of(slot, status);
 	const char *signal = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
 	char name[24] = "";
 
@@ -71,7 +76,7 @@ static void log_end(const struct supervisor *s, const struct slot *slot, int sta
 		(void)snprintf(name, sizeof name, "SIG%s", signal);
 	LOG(is_abnormal ? LOG_ERROR : LOG_INFO, "worker ended", F_INT("slot", slot->index),
 		F_INT("worker_pid", slot->pid), F_INT("epoch", slot->epoch), F_INT("generation", slot->generation),
-		F_STR("cause", cause),
+		F_STR("cause", cause_of(slot, status, cause)),
 		F_INT("exit_code", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)),
 		F_STR("signal", name[0] ? name : NULL), F_BOOL("core", WIFSIGNALED(status) && WCOREDUMP(status)),
 		F_INT("lived_ms", now_ms - slot->started_at_ms), F_INT("unlogged", left_out));
@@ -80,7 +85,9 @@ static void log_end(const struct supervisor *s, const struct slot *slot, int sta
 static void bury(struct supervisor *s, struct slot *slot, int status)
 {
 	bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK;
-	bool is_abnormal = !(is_clean && slot->is_leaving) && s->state != SUPERVISOR_STOPPING;
+	enum death_cause cause = postmortem_cause(slot, status);
+	bool is_asked_for = (is_clean && slot->is_leaving) || cause == DEATH_CAUSES;
+	bool is_abnormal = !is_asked_for && s->state != SUPERVISOR_STOPPING;
 	int64_t ready_for_ms = slot->ready_at_ms ? clock_monotonic_ms() - slot->ready_at_ms : 0;
 	bool is_sane = scoreboard_is_sane(s->board, slot->index, (int32_t)slot->pid, slot->epoch);
 	uint32_t turns = is_sane ? SCOREBOARD_GET(s->board->slots[slot->index].turns) : 0;
@@ -88,7 +95,11 @@ static void bury(struct supervisor *s, struct slot *slot, int status)
 	int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 
 	channel_read_rest(s, slot);
-	log_end(s, slot, status, is_abnormal);
+	log_end(s, slot, status, cause, is_abnormal);
+	if (is_abnormal) {
+		postmortem_write(s, slot, status, cause);
+		SCOREBOARD_ADD(s->board->restarts, 1);
+	}
 	channel_close(slot);
 	slot->pid = 0;
 	slot->is_ready = false;
@@ -117,7 +128,8 @@ void reap_all(struct supervisor *s)
 
 		if (slot != NULL)
 			bury(s, slot, status);
-		else
+		else if (!rollover_child_ended(s, pid, status) &&
+			 (upgrade_child_ended == NULL || !upgrade_child_ended(s, pid, status)))
 			LOG(LOG_DEBUG, "unknown child ended", F_INT("child_pid", pid), F_INT("status", status));
 	}
 }

@@ -11,7 +11,11 @@
 
 #include "shared/clock.h"
 #include "shared/log.h"
+#include "supervisor/rollover.h"
 #include "supervisor/tally.h"
+#include "supervisor/upgrade.h"
+
+#pragma weak upgrade_cancel
 
 #define QUIESCE_MS        250
 #define HURRY_MS          1000 /* what workers get after a second INT or QUIT */
@@ -132,6 +136,7 @@ static void on_kill(evutil_socket_t fd, short what, void *arg)
 		LOG(LOG_ERROR, "worker killed: it did not leave in time", F_INT("slot", slot->index),
 			F_INT("worker_pid", slot->pid), F_INT("ms", elapsed_ms(s->stopping)));
 		slot->killed_with = SIGKILL;
+		slot->killed_for = DEATH_CAUSES;
 		(void)kill(slot->pid, SIGKILL);
 	}
 }
@@ -180,6 +185,9 @@ static void start(struct supervisor *s, int signal)
 	s->state = SUPERVISOR_STOPPING;
 	stop->t0_us = clock_monotonic_us();
 	tally_init(&stop->tally, pool_count_alive(s));
+	rollover_stop(s);
+	if (upgrade_cancel != NULL)
+		upgrade_cancel(s);
 	SCOREBOARD_SET(s->board->is_serving, 0);
 	SCOREBOARD_SET(s->board->stop_at_us, stop->t0_us);
 	notify_stopping();

@@ -1,7 +1,8 @@
 /* signals.c: signals as calls from the loop; before the loop runs, as a descriptor that preflight and bind wait on.
  * Opened by main.c. Handlers do nothing themselves: libevent's only write to a socket; SIGALRM, the hard end of a stop, exits. */
 #include "config.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/rollover.h"
+#include "supervisor/upgrade.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,6 +13,8 @@
 
 #include "shared/clock.h"
 #include "shared/log.h"
+
+#pragma weak upgrade_begin
 
 static const int handled[] = { SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU,
 	SIGWINCH };
@@ -71,6 +74,33 @@ enum signals_wait signals_wait(int fd, int timeout_ms)
 	}
 }
 
+/* Whoever sends a signal hears nothing: the log says what became of it. */
+static void change(struct supervisor *s, int signal)
+{
+	const char *why = "";
+	char who[16];
+	bool is_begun = false;
+
+	(void)snprintf(who, sizeof who, "SIG%s", sigabbrev_np(signal));
+	switch (signal) {
+	case SIGHUP: is_begun = rollover_reload(s, who, NULL, NULL, &why); break;
+	case SIGUSR1: is_begun = rollover_reopen_logs(s, who, &why); break;
+	case SIGUSR2: is_begun = upgrade_begin != NULL && upgrade_begin(s, who, NULL, NULL, &why); break;
+	case SIGTTIN:
+		is_begun = rollover_is_drained(s) ? rollover_resume(s, who, NULL, NULL, &why)
+						  : rollover_scale(s, s->wanted + 1, who, &why);
+		break;
+	case SIGTTOU: is_begun = rollover_scale(s, s->wanted - 1, who, &why); break;
+	case SIGWINCH:
+		/* In a terminal it only means that the window has another size. */
+		is_begun = isatty(STDIN_FILENO) || rollover_drain(s, who, NULL, NULL, &why);
+		break;
+	default: break;
+	}
+	if (!is_begun)
+		LOG(LOG_WARN, "signal ignored", F_STR("signal", who), F_STR("reason", why));
+}
+
 static void on_signal(evutil_socket_t signal, short what, void *arg)
 {
 	struct supervisor *s = arg;
@@ -81,10 +111,7 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
 	case SIGINT:
 	case SIGQUIT: shutdown_begin(s, (int)signal); break;
 	case SIGCHLD: reap_all(s); break;
-	default:
-		/* Reload, reopening of logs, upgrade and scaling: their place is here. */
-		LOG(LOG_WARN, "signal ignored: not supported yet", F_STR("signal", sigabbrev_np((int)signal)));
-		break;
+	default: change(s, (int)signal); break;
 	}
 }
 

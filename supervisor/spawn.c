@@ -81,6 +81,8 @@ static void child_descriptors(const struct supervisor *s, const struct spawn_pla
 
 static _Noreturn void child_run(const struct supervisor *s, const struct spawn_plan *plan, pid_t parent)
 {
+	const char *program;
+	int program_fd;
 	sigset_t none;
 
 	/* Ours alone: a copy of the write end would keep the others alive after our death. */
@@ -102,11 +104,12 @@ static _Noreturn void child_run(const struct supervisor *s, const struct spawn_p
 	child_signals(plan->is_worker);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)execve(s->worker_program, (char *const *)plan->argv, s->environment);
+	program = plan->program != NULL ? plan->program : s->worker_program;
+	program_fd = plan->program != NULL ? plan->program_fd : s->worker_program_fd;
+	(void)execve(program, (char *const *)plan->argv, s->environment);
 	/* The way to it may be closed to this user; the file itself was opened while it was not. */
-	if (errno == EACCES && s->worker_program_fd >= 0)
-		(void)syscall(SYS_execveat, s->worker_program_fd, "", (char *const *)plan->argv, s->environment,
-			AT_EMPTY_PATH);
+	if (errno == EACCES && program_fd >= 0)
+		(void)syscall(SYS_execveat, program_fd, "", (char *const *)plan->argv, s->environment, AT_EMPTY_PATH);
 	child_failed("exec");
 }
 
@@ -131,10 +134,11 @@ pid_t spawn_run(const struct supervisor *s, const struct spawn_plan *plan)
 	return pid;
 }
 
-static void plan_worker(struct supervisor *s, const struct slot *slot, int control, struct spawn_plan *plan)
+static void plan_worker(
+	struct supervisor *s, const struct slot *slot, const struct birth *birth, int control, struct spawn_plan *plan)
 {
-	spawn_add(plan, s->options_fd, INHERIT_OPTIONS);
-	spawn_add(plan, s->listener, INHERIT_LISTENER);
+	spawn_add(plan, birth->options_fd, INHERIT_OPTIONS);
+	spawn_add(plan, birth->listener, INHERIT_LISTENER);
 	spawn_add(plan, control, INHERIT_CONTROL);
 	if (s->admin_listener >= 0)
 		spawn_add(plan, s->admin_listener, INHERIT_ADMIN);
@@ -144,6 +148,8 @@ static void plan_worker(struct supervisor *s, const struct slot *slot, int contr
 	spawn_add(plan, s->inbox[slot->index], INHERIT_INBOX);
 	for (int i = 0; i < SLOTS_MAX; i++)
 		spawn_add(plan, s->mesh[i], INHERIT_MESH + i);
+	plan->program = birth->program;
+	plan->program_fd = birth->program_fd;
 	plan->is_worker = true;
 	plan->board_slot = &s->board->slots[slot->index];
 }
@@ -170,18 +176,21 @@ static void prepare_board(struct supervisor *s, const struct slot *slot)
 	SCOREBOARD_SET(board->state, WORKER_BOOT);
 }
 
-static void reset_slot(struct supervisor *s, struct slot *slot)
+static void reset_slot(struct supervisor *s, struct slot *slot, uint32_t generation)
 {
 	slot->epoch = ++s->last_epoch;
-	slot->generation = s->generation;
+	slot->generation = generation;
 	slot->is_ready = slot->is_leaving = slot->is_draining = slot->is_unhealthy = false;
+	slot->is_hurried = false;
+	slot->leave_until_ms = 0;
 	slot->killed_with = 0;
+	slot->killed_for = DEATH_CAUSES;
 	slot->killed_at_ms = slot->ready_at_ms = 0;
 	slot->started_at_ms = clock_monotonic_ms();
 	slot->closed_reports = 0;
 }
 
-enum error spawn_worker(struct supervisor *s, struct slot *slot)
+enum error spawn_worker(struct supervisor *s, struct slot *slot, const struct birth *birth)
 {
 	struct spawn_plan plan = { .count = 0 };
 	char place[16], generation[16], epoch[24];
@@ -194,13 +203,13 @@ enum error spawn_worker(struct supervisor *s, struct slot *slot)
 	control = descriptor_lift(pair[1]);
 	if (control < 0)
 		goto out;
-	reset_slot(s, slot);
+	reset_slot(s, slot, birth->generation);
 	empty_inbox(s, slot->index);
 	prepare_board(s, slot);
 	(void)snprintf(place, sizeof place, "%d", slot->index);
 	(void)snprintf(generation, sizeof generation, "%u", slot->generation);
 	(void)snprintf(epoch, sizeof epoch, "%llu", (unsigned long long)slot->epoch);
-	plan_worker(s, slot, control, &plan);
+	plan_worker(s, slot, birth, control, &plan);
 	memcpy(plan.argv,
 		((const char *[]) { "renovationd-worker", "--role", "web", "--slot", place, "--generation", generation,
 			"--epoch", epoch, NULL }),

@@ -14,8 +14,10 @@ struct spawn_descriptor {
 struct spawn_plan {
 	struct spawn_descriptor descriptors[SPAWN_DESCRIPTORS_MAX]; /* beside 0, 1 and 2 */
 	int count;                                                  /* of them */
-	const char *argv[16]; /* NULL-terminated; [0] is the name, the program is the worker's */
-	bool is_worker;       /* writes its pid into this slot of the scoreboard and gets a process group of its own */
+	const char *argv[16];                                       /* NULL-terminated; [0] is the name */
+	const char *program;                                        /* path; NULL = the supervisor's worker_program */
+	int program_fd;                                             /* O_PATH of `program`, or -1 */
+	bool is_worker; /* writes its pid into this slot of the scoreboard and gets a process group of its own */
 	struct scoreboard_slot *board_slot; /* of a worker */
 };
 
@@ -26,6 +28,6 @@ pid_t spawn_run(const struct supervisor *s, const struct spawn_plan *plan);
 char **spawn_environment(void);
 
 /* Starts a worker in an empty slot with a new epoch; the slot then has a pid and a control channel. Errors: ERROR_SYSTEM (errno says what). */
-MUST_CHECK enum error spawn_worker(struct supervisor *s, struct slot *slot);
+MUST_CHECK enum error spawn_worker(struct supervisor *s, struct slot *slot, const struct birth *birth);
 
 #endif

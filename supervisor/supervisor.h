@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "shared/configuration.h"
@@ -137,6 +138,10 @@ int preflight_run(struct supervisor *s, bool is_check_only);
 
 /* listeners.c: s->listener and s->url. Returns an exit code, 0 when it listens, -1 when a stop signal came. */
 int listeners_open(struct supervisor *s);
+/* For a reload: where host and port are, and a listening socket there. NULL, or why not (static). -1 with errno. */
+const char *listeners_resolve(const struct options *o, struct sockaddr_storage *address_out, socklen_t *length_out);
+int listeners_bind(const struct options *o, const struct sockaddr_storage *address, socklen_t length);
+void listeners_replace(struct supervisor *s, int listener); /* takes it, closes the one before */
 void listeners_close(struct supervisor *s);
 
 /* admin_listener.c: s->admin_listener, admin_url and admin_path from option admin_listen; likewise. Before privileges are dropped. */
@@ -169,6 +174,8 @@ void pool_resize(struct supervisor *s, int workers); /* sets wanted and quorum, 
 void pool_start_worker(
 	struct supervisor *s, struct slot *slot);      /* of the pool's own generation; tries again when fork fails */
 struct slot *pool_find_free(struct supervisor *s);     /* a slot without worker and without a claim; or NULL */
+void pool_fill(struct supervisor *s);                  /* starts what is missing to `wanted` */
+struct birth pool_birth(const struct supervisor *s);   /* of the pool's own generation */
 void pool_publish(struct supervisor *s);               /* state and numbers to board->pool and to the service manager */
 void pool_finish(struct supervisor *s, int exit_code); /* the loop ends after this turn */
 
@@ -195,6 +202,7 @@ void history_close(struct supervisor *s);
 
 /* watch.c */
 MUST_CHECK enum error watch_open(struct supervisor *s);
+void watch_adjust(struct supervisor *s); /* the options have changed */
 void watch_close(struct supervisor *s);
 
 /* shutdown.c */

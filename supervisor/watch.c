@@ -21,7 +21,6 @@
 
 struct watch {
 	struct event *timer;  /* owned */
-	int64_t interval_ms;  /* between two looks */
 	int64_t last_look_ms; /* monotonic */
 	int64_t last_kill_ms; /* monotonic */
 };
@@ -76,10 +75,11 @@ static void tell_late(struct slot *slot, int64_t late_ms)
 		F_INT("silent_ms", late_ms), F_STR("process_state", state), F_STR("wchan", where[0] ? where : NULL));
 }
 
-static void end_worker(struct watch *watch, struct slot *slot, const char *why, int64_t late_ms)
+static void end_worker(struct watch *watch, struct slot *slot, enum death_cause cause, const char *why, int64_t late_ms)
 {
 	watch->last_kill_ms = clock_monotonic_ms();
 	slot->killed_with = SIGABRT;
+	slot->killed_for = cause;
 	slot->killed_at_ms = watch->last_kill_ms;
 	LOG(LOG_ERROR, "worker ended by us", F_STR("reason", why), F_INT("slot", slot->index),
 		F_INT("worker_pid", slot->pid), F_INT("silent_ms", late_ms));
@@ -99,12 +99,14 @@ static void look_at(struct supervisor *s, struct slot *slot, int64_t now_us, boo
 		return;
 	}
 	if (!scoreboard_is_sane(s->board, slot->index, (int32_t)slot->pid, slot->epoch)) {
-		end_worker(s->watch, slot, "its slot of the scoreboard is corrupt", 0);
+		end_worker(s->watch, slot, DEATH_HUNG, "its slot of the scoreboard is corrupt", 0);
 		return;
 	}
 	if (!slot->is_ready && !slot->is_leaving) {
-		if (now_ms - slot->started_at_ms > s->options->boot_timeout_ms)
-			end_worker(s->watch, slot, "not ready within boot_timeout_ms", now_ms - slot->started_at_ms);
+		/* Whoever started it for a change waits no longer either, and ends all of them. */
+		if (!slot->is_new && now_ms - slot->started_at_ms > s->options->boot_timeout_ms)
+			end_worker(s->watch, slot, DEATH_BOOT, "not ready within boot_timeout_ms",
+				now_ms - slot->started_at_ms);
 		return;
 	}
 	if (late_ms <= s->options->heartbeat_unhealthy_ms) {
@@ -113,7 +115,7 @@ static void look_at(struct supervisor *s, struct slot *slot, int64_t now_us, boo
 	}
 	tell_late(slot, late_ms);
 	if (late_ms > s->options->heartbeat_kill_ms && may_kill)
-		end_worker(s->watch, slot, "no heartbeat for heartbeat_kill_ms", late_ms);
+		end_worker(s->watch, slot, DEATH_HUNG, "no heartbeat for heartbeat_kill_ms", late_ms);
 }
 
 static bool are_all_late(const struct supervisor *s, int64_t now_us)
@@ -146,20 +148,30 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-enum error watch_open(struct supervisor *s)
+static struct timeval interval_of(const struct supervisor *s)
 {
-	struct watch *watch = must_alloc(sizeof *watch);
 	int64_t interval_ms = s->options->heartbeat_unhealthy_ms / 4;
 
 	if (interval_ms > INTERVAL_MOST_MS)
 		interval_ms = INTERVAL_MOST_MS;
 	if (interval_ms < INTERVAL_LEAST_MS)
 		interval_ms = INTERVAL_LEAST_MS;
+	return (struct timeval) { .tv_sec = interval_ms / 1000, .tv_usec = interval_ms % 1000 * 1000 };
+}
 
-	struct timeval interval = { .tv_sec = interval_ms / 1000, .tv_usec = interval_ms % 1000 * 1000 };
+void watch_adjust(struct supervisor *s)
+{
+	struct timeval interval = interval_of(s);
+
+	(void)event_add(s->watch->timer, &interval);
+}
+
+enum error watch_open(struct supervisor *s)
+{
+	struct watch *watch = must_alloc(sizeof *watch);
+	struct timeval interval = interval_of(s);
 
 	s->watch = watch;
-	watch->interval_ms = interval_ms;
 	watch->last_look_ms = clock_monotonic_ms();
 	watch->timer = event_new(s->base, -1, EV_PERSIST, on_look, s);
 	if (watch->timer == NULL || event_add(watch->timer, &interval) != 0)

@@ -223,7 +223,7 @@ Test(supervisor_life, workers_leave_when_the_supervisor_is_killed)
 
 /* ---- other signals --------------------------------------------------------------------------------------------- */
 
-Test(supervisor_life, signals_for_later_are_survived_by_all)
+Test(supervisor_life, signals_of_the_supervisor_do_nothing_to_workers)
 {
 	static const int signals[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN, SIGTTOU, SIGPIPE };
 	struct server *s = server_start(NULL);
@@ -231,12 +231,11 @@ Test(supervisor_life, signals_for_later_are_survived_by_all)
 
 	cr_assert_eq(server_workers(s, before, 4), 2);
 	for (size_t i = 0; i < COUNT_OF(signals); i++) {
-		process_signal(s->supervisor, signals[i]);
 		(void)kill(before[0], signals[i]);
 		(void)kill(before[1], signals[i]);
 	}
-	free(process_wait_error(s->supervisor, "\"signal\":\"TTOU\"", 5000));
-	cr_expect(answers(s->port));
+	for (int i = 0; i < 20; i++)
+		cr_expect(answers(s->port));
 	cr_assert_eq(server_workers(s, after, 4), 2);
 	cr_expect_eq(before[0] + before[1], after[0] + after[1]);
 	server_end(&s);
