@@ -12,8 +12,7 @@
 #include "shared/status.h"
 #include "supervisor/upgrade.h"
 
-/* Until they are all there. */
-
+/* Until they are there. */
 #pragma weak upgrade_begin
 #pragma weak upgrade_forget
 

@@ -30,7 +30,15 @@ static void start_simulator(struct server *s)
 
 static void start_supervisor(struct server *s)
 {
-	s->supervisor = process_start((const char *[]) { program_path("renovationd"), NULL }, s->environment);
+	static const char name[] = "RENOVATIOND_TEST_CONFIG=";
+	const char *argv[4] = { program_path("renovationd") };
+
+	for (size_t i = 0; s->environment[i] != NULL; i++)
+		if (strncmp(s->environment[i], name, sizeof name - 1) == 0) {
+			argv[1] = "-c";
+			argv[2] = s->environment[i] + sizeof name - 1;
+		}
+	s->supervisor = process_start(argv, s->environment);
 
 	char *line = process_wait_output(s->supervisor, "listening on", 30000);
 

@@ -16,7 +16,8 @@ struct server {
 	const char *environment[40]; /* what the supervisor gets; for starting it again */
 };
 
-/* Starts all of it: APP_ENV=test, two workers, any free port. `extra` holds NAME=VALUE additions (later ones win), NULL-terminated, or NULL. Waits until it listens. */
+/* Starts all of it: APP_ENV=test, two workers, any free port. `extra` holds NAME=VALUE additions (later ones win), NULL-terminated, or NULL;
+ * RENOVATIOND_TEST_CONFIG=PATH becomes -c PATH. Waits until it listens. */
 struct server *server_start(const char *const extra[]);
 /* The same on a cluster of one's own (for tests that stop it). */
 struct server *server_start_on(struct cluster *cluster, const char *const extra[]);
