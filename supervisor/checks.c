@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "supervisor/state.h"
+
 #define RESERVED_FDS 128 /* of a worker: mesh, database, Gemini, files */
 
 void checks_configuration(const struct supervisor *s, struct report *r)
@@ -57,7 +59,8 @@ void checks_files(const struct supervisor *s, struct report *r)
 	const char *written[] = { s->options->pid_file, s->options->log_file };
 	char folder[PATH_MAX];
 
-	for (size_t i = 0; i < COUNT_OF(written); i++)
+	/* Before an upgrade they are open already, perhaps since we were root. */
+	for (size_t i = 0; i < COUNT_OF(written) && s->check_layouts == NULL; i++)
 		if (written[i][0] != '\0' && access(written[i], W_OK) != 0 &&
 			!is_folder_writable(written[i], folder, sizeof folder)) {
 			failed(row, EXIT_CANNOT_CREATE);
@@ -95,4 +98,41 @@ void checks_limits(const struct supervisor *s, struct report *r)
 			(unsigned long long)files.rlim_cur, (long long)s->options->http_connections_max);
 		report_remedy(row, "raise LimitNOFILE, or lower http_connections_max");
 	}
+}
+
+void checks_layouts(const struct supervisor *s, struct report *r)
+{
+	struct report_row *row;
+	char why[200];
+
+	if (s->check_layouts == NULL)
+		return;
+	row = report_add(r, "layouts");
+	row->state = REPORT_OK;
+	report_detail(row, "%.300s", s->check_layouts);
+	if (state_knows_layouts(text_of(s->check_layouts), why, sizeof why))
+		return;
+	failed(row, EXIT_STATE_CORRUPT);
+	report_detail(row, "%s", why);
+	report_remedy(row, "restart the service instead of upgrading it in place");
+}
+
+void checks_hand_over(const struct report *r)
+{
+	struct buffer lines;
+	struct text rest;
+
+	buffer_init(&lines);
+	report_write(r, &lines);
+	rest = buffer_text(&lines);
+	while (rest.length > 0) {
+		ssize_t written = write(INHERIT_REPORT, rest.bytes, rest.length);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			break;
+		rest = text_span(rest.bytes + written, rest.length - (size_t)written);
+	}
+	buffer_fini(&lines);
 }

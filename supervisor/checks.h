@@ -8,5 +8,9 @@
 void checks_configuration(const struct supervisor *s, struct report *r);
 void checks_files(const struct supervisor *s, struct report *r);
 void checks_limits(const struct supervisor *s, struct report *r);
+/* Asked by a running service that wants to become this program: do we understand what it would hand over? No row otherwise. */
+void checks_layouts(const struct supervisor *s, struct report *r);
+/* Its answer, over the pipe at INHERIT_REPORT. */
+void checks_hand_over(const struct report *r);
 
 #endif

@@ -12,10 +12,6 @@
 #include "shared/status.h"
 #include "supervisor/upgrade.h"
 
-/* Until they are there. */
-#pragma weak upgrade_begin
-#pragma weak upgrade_forget
-
 #define SCALE_WAIT_MS 60000 /* until a scaled pool must be ready */
 
 /* ---- who asked ----------------------------------------------------------------------------------------------- */
@@ -208,10 +204,6 @@ void control_command_run(struct control_client *client, const struct control_req
 		note(client, request);
 	if (is_too_late(client->control->supervisor, request->command)) {
 		control_answer(client, false, EXIT_ADDRESS_IN_USE, "the service is stopping", TEXT_NONE);
-		return;
-	}
-	if (request->command == CONTROL_UPGRADE && upgrade_begin == NULL) {
-		control_answer(client, false, EXIT_UNAVAILABLE, "not available", TEXT_NONE);
 		return;
 	}
 	switch (request->command) {

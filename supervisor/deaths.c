@@ -5,6 +5,7 @@
 
 #include "shared/clock.h"
 #include "shared/log.h"
+#include "supervisor/state.h"
 
 #define DEATHS_MAX    256
 #define REMEMBERED_MS 10000 /* after this the hearer has surely acted */
@@ -16,6 +17,8 @@ struct death {
 	uint64_t hearer_epoch; /* of it */
 	int64_t told_at_ms;    /* monotonic */
 };
+
+_Static_assert(DEATHS_MAX == STATE_DEATHS_MAX, "all are handed over in an upgrade");
 
 struct deaths {
 	struct death list[DEATHS_MAX]; /* any order */
@@ -99,4 +102,21 @@ void deaths_untold(struct supervisor *s, int slot, uint64_t epoch)
 	for (int i = 0; i < DEATHS_MAX; i++)
 		if (s->deaths->list[i].hearer == slot && s->deaths->list[i].hearer_epoch == epoch)
 			s->deaths->list[i].hearer = -1;
+}
+
+/* Those told moments ago count as untold: being told twice does no harm. */
+void deaths_save(const struct supervisor *s, struct state_death *list_out)
+{
+	for (int i = 0; i < DEATHS_MAX; i++) {
+		const struct death *death = &s->deaths->list[i];
+
+		list_out[i] = (struct state_death) { .slot = death->slot, .epoch = (int64_t)death->epoch };
+	}
+}
+
+void deaths_restore(struct supervisor *s, const struct state_death *list)
+{
+	for (int i = 0; i < DEATHS_MAX; i++)
+		if (list[i].epoch != 0)
+			deaths_add(s, (int)list[i].slot, (uint64_t)list[i].epoch);
 }

@@ -22,7 +22,7 @@
 
 /* ---- name ---------------------------------------------------------------------------------------------------- */
 
-static void name_listener(struct supervisor *s)
+void listeners_name(struct supervisor *s)
 {
 	struct sockaddr_storage address;
 	socklen_t length = sizeof address;
@@ -54,7 +54,7 @@ static int adopt(struct supervisor *s)
 	if (s->listener < 0)
 		return -1;
 	(void)fcntl(s->listener, F_SETFL, fcntl(s->listener, F_GETFL) | O_NONBLOCK);
-	name_listener(s);
+	listeners_name(s);
 	s->is_listener_adopted = true;
 	LOG(LOG_INFO, "listening socket adopted", F_STR("url", s->url));
 	return 0;
@@ -175,7 +175,7 @@ static int bind_own(struct supervisor *s)
 		if (signals_wait(-1, TRY_PAUSE_MS) == SIGNALS_STOP)
 			return -1;
 	}
-	name_listener(s);
+	listeners_name(s);
 	return EXIT_OK;
 }
 
@@ -191,7 +191,7 @@ void listeners_replace(struct supervisor *s, int listener)
 	if (s->listener >= 0)
 		close(s->listener);
 	s->listener = listener;
-	name_listener(s);
+	listeners_name(s);
 	LOG(LOG_INFO, "listening at another address", F_STR("url", s->url));
 }
 

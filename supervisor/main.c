@@ -16,6 +16,7 @@
 #include "supervisor/oom.h"
 #include "supervisor/rollover.h"
 #include "supervisor/spawn.h"
+#include "supervisor/upgrade.h"
 
 extern char **environ;
 
@@ -23,6 +24,7 @@ struct arguments {
 	const char *file;     /* after -c; NULL = environment only */
 	bool is_check;        /* configuration and preflight, then leave */
 	bool is_print_config; /* print the configuration, then leave */
+	const char *layouts;  /* after --check-layout: asked by a service that wants to become us; NULL otherwise */
 };
 
 static void print_help(FILE *out)
@@ -50,16 +52,18 @@ static void print_help(FILE *out)
 /* Returns an exit code, or -1 to go on. */
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
-	enum { CHECK = 256, PRINT_CONFIG, VERSION, HELP };
+	enum { CHECK = 256, CHECK_LAYOUT, PRINT_CONFIG, VERSION, HELP };
 	static const struct option known[] = { { "config", required_argument, NULL, 'c' },
-		{ "check", no_argument, NULL, CHECK }, { "print-config", no_argument, NULL, PRINT_CONFIG },
-		{ "version", no_argument, NULL, VERSION }, { "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 } };
+		{ "check", no_argument, NULL, CHECK }, { "check-layout", required_argument, NULL, CHECK_LAYOUT },
+		{ "print-config", no_argument, NULL, PRINT_CONFIG }, { "version", no_argument, NULL, VERSION },
+		{ "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 } };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:h", known, NULL)) != -1)
 		switch (option) {
 		case 'c': arguments->file = optarg; break;
 		case CHECK: arguments->is_check = true; break;
+		case CHECK_LAYOUT: arguments->layouts = optarg; break;
 		case PRINT_CONFIG: arguments->is_print_config = true; break;
 		case VERSION: (void)printf("renovationd %s\n", PACKAGE_VERSION); return EXIT_OK;
 		case 'h':
@@ -142,8 +146,8 @@ static int open_log(struct supervisor *s)
 	return EXIT_OK;
 }
 
-/* Steps until the workers are on their way; an exit code, or -1 when a stop signal came first. */
-static int start(struct supervisor *s)
+/* What only a plain start does: everything that an upgrade hands over. An exit code, or -1 when a stop signal came first. */
+static int prepare(struct supervisor *s)
 {
 	int code = preflight_run(s, false);
 
@@ -163,16 +167,30 @@ static int start(struct supervisor *s)
 		return failed("become the user", EXIT_OS);
 	if (descriptors_open(s) != ERROR_NONE)
 		return failed("make what workers inherit", EXIT_OS);
+	return EXIT_OK;
+}
+
+/* Steps until the workers are on their way; results as of prepare. */
+static int start(struct supervisor *s)
+{
+	int code = upgrade_is_adopting(s) ? upgrade_adopt(s) : prepare(s);
+
+	if (code != EXIT_OK)
+		return code;
 	deaths_open(s);
 	if (notify_open(s) != ERROR_NONE || signals_open(s) != ERROR_NONE || watch_open(s) != ERROR_NONE ||
 		history_open(s) != ERROR_NONE || pool_open(s) != ERROR_NONE || rollover_open(s) != ERROR_NONE)
 		return failed("open the loop", EXIT_OS);
-	pool_start(s);
+	if (upgrade_is_adopting(s))
+		upgrade_continue(s);
+	else
+		pool_start(s);
 	return EXIT_OK;
 }
 
 static void close_all(struct supervisor *s)
 {
+	upgrade_close(s);
 	rollover_close(s);
 	shutdown_free(s);
 	watch_close(s);
@@ -201,6 +219,8 @@ static int serve(struct supervisor *s)
 	while (code == EXIT_OK && !s->is_done) {
 		if (event_base_loop(s->base, EVLOOP_ONCE) < 0)
 			code = failed("run the loop", EXIT_OS);
+		if (code == EXIT_OK && upgrade_is_due(s))
+			upgrade_exec(s);
 		log_flush();
 	}
 	if (code == -1)
@@ -223,7 +243,13 @@ int main(int argc, char **argv)
 	log_open("renovationd", -1, LOG_INFO, STDERR_FILENO);
 	init(&s, &config);
 	s.config_file = arguments.file;
+	s.check_layouts = arguments.layouts;
+	code = arguments.is_check || arguments.is_print_config ? EXIT_OK : upgrade_open(&s, argv);
+	if (code != EXIT_OK)
+		return code;
 	read_configuration(&s, &config, arguments.file);
+	if (upgrade_is_adopting(&s) && (code = upgrade_configure(&s, &config)) != EXIT_OK)
+		return code;
 	s.environment = spawn_environment();
 	(void)program_find(s.options->worker_program, "renovationd-worker", s.worker_program, sizeof s.worker_program);
 	s.worker_program_fd = descriptor_lift(open(s.worker_program, O_PATH | O_CLOEXEC));

@@ -55,6 +55,22 @@ enum error pidfile_open(const char *path)
 	return ERROR_NONE;
 }
 
+int pidfile_descriptor(void)
+{
+	return file.fd;
+}
+
+const char *pidfile_path(void)
+{
+	return file.path;
+}
+
+void pidfile_adopt(int fd, const char *path)
+{
+	file.fd = fd;
+	(void)snprintf(file.path, sizeof file.path, "%s", path);
+}
+
 void pidfile_close(void)
 {
 	struct stat ours, there;

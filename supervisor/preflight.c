@@ -92,6 +92,7 @@ static int check_once(struct supervisor *s, struct report *r, bool is_check_only
 	checks_configuration(s, r);
 	checks_files(s, r);
 	checks_limits(s, r);
+	checks_layouts(s, r);
 	return run_checker(s, r, !is_check_only && !configuration_has_faults(s->config));
 }
 
@@ -100,7 +101,7 @@ static void publish(const struct supervisor *s, const struct report *r, bool is_
 	int code = report_exit_code(r);
 	struct buffer checks, faults;
 
-	if (is_check_only || isatty(STDERR_FILENO)) {
+	if ((is_check_only && s->check_layouts == NULL) || isatty(STDERR_FILENO)) {
 		configuration_print_faults(s->config, stderr);
 		report_print_table(r, stderr);
 		(void)fflush(stderr);
@@ -144,6 +145,8 @@ int preflight_run(struct supervisor *s, bool is_check_only)
 	if (code == EXIT_OK) {
 		publish(s, r, is_check_only);
 		code = report_exit_code(r);
+		if (s->check_layouts != NULL)
+			checks_hand_over(r);
 	}
 	free(r);
 	return code;

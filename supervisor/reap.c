@@ -13,8 +13,6 @@
 #include "supervisor/postmortem.h"
 #include "supervisor/upgrade.h"
 
-#pragma weak upgrade_child_ended
-
 #define LOG_LINE_MS 1000 /* in a storm, one line a second */
 
 static struct slot *find_slot(struct supervisor *s, pid_t pid)
@@ -128,8 +126,7 @@ void reap_all(struct supervisor *s)
 
 		if (slot != NULL)
 			bury(s, slot, status);
-		else if (!rollover_child_ended(s, pid, status) &&
-			 (upgrade_child_ended == NULL || !upgrade_child_ended(s, pid, status)))
+		else if (!rollover_child_ended(s, pid, status) && !upgrade_child_ended(s, pid, status))
 			LOG(LOG_DEBUG, "unknown child ended", F_INT("child_pid", pid), F_INT("status", status));
 	}
 }

@@ -15,8 +15,6 @@
 #include "supervisor/tally.h"
 #include "supervisor/upgrade.h"
 
-#pragma weak upgrade_cancel
-
 #define QUIESCE_MS        250
 #define HURRY_MS          1000 /* what workers get after a second INT or QUIT */
 #define HURRY_KILL_MS     1500
@@ -186,8 +184,7 @@ static void start(struct supervisor *s, int signal)
 	stop->t0_us = clock_monotonic_us();
 	tally_init(&stop->tally, pool_count_alive(s));
 	rollover_stop(s);
-	if (upgrade_cancel != NULL)
-		upgrade_cancel(s);
+	upgrade_cancel(s);
 	SCOREBOARD_SET(s->board->is_serving, 0);
 	SCOREBOARD_SET(s->board->stop_at_us, stop->t0_us);
 	notify_stopping();

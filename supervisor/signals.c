@@ -14,8 +14,6 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-#pragma weak upgrade_begin
-
 static const int handled[] = { SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU,
 	SIGWINCH };
 
@@ -85,7 +83,7 @@ static void change(struct supervisor *s, int signal)
 	switch (signal) {
 	case SIGHUP: is_begun = rollover_reload(s, who, NULL, NULL, &why); break;
 	case SIGUSR1: is_begun = rollover_reopen_logs(s, who, &why); break;
-	case SIGUSR2: is_begun = upgrade_begin != NULL && upgrade_begin(s, who, NULL, NULL, &why); break;
+	case SIGUSR2: is_begun = upgrade_begin(s, who, NULL, NULL, &why); break;
 	case SIGTTIN:
 		is_begun = rollover_is_drained(s) ? rollover_resume(s, who, NULL, NULL, &why)
 						  : rollover_scale(s, s->wanted + 1, who, &why);
@@ -133,6 +131,16 @@ enum error signals_open(struct supervisor *s)
 	stop_fd = -1;
 	/* What came meanwhile is delivered now, to the loop. */
 	return sigprocmask(SIG_UNBLOCK, &all, NULL) == 0 ? ERROR_NONE : ERROR_SYSTEM;
+}
+
+void signals_hold(bool is_held)
+{
+	sigset_t all;
+
+	sigemptyset(&all);
+	for (size_t i = 0; i < COUNT_OF(handled); i++)
+		sigaddset(&all, handled[i]);
+	(void)sigprocmask(is_held ? SIG_BLOCK : SIG_UNBLOCK, &all, NULL);
 }
 
 void signals_close(struct supervisor *s)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -79,6 +80,15 @@ static void child_descriptors(const struct supervisor *s, const struct spawn_pla
 			child_failed("dup2");
 }
 
+/* Is the file at this path the one that was opened? Without a descriptor it is. */
+static bool is_file_at(const char *path, int fd)
+{
+	struct stat there, meant;
+
+	return fd < 0 || (stat(path, &there) == 0 && fstat(fd, &meant) == 0 && there.st_ino == meant.st_ino &&
+				 there.st_dev == meant.st_dev);
+}
+
 static _Noreturn void child_run(const struct supervisor *s, const struct spawn_plan *plan, pid_t parent)
 {
 	const char *program;
@@ -106,9 +116,10 @@ static _Noreturn void child_run(const struct supervisor *s, const struct spawn_p
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	program = plan->program != NULL ? plan->program : s->worker_program;
 	program_fd = plan->program != NULL ? plan->program_fd : s->worker_program_fd;
-	(void)execve(program, (char *const *)plan->argv, s->environment);
-	/* The way to it may be closed to this user; the file itself was opened while it was not. */
-	if (errno == EACCES && program_fd >= 0)
+	if (is_file_at(program, program_fd))
+		(void)execve(program, (char *const *)plan->argv, s->environment);
+	/* Another version has that name by now, or the way to it is closed to this user; the file itself was opened before. */
+	else
 		(void)syscall(SYS_execveat, program_fd, "", (char *const *)plan->argv, s->environment, AT_EMPTY_PATH);
 	child_failed("exec");
 }

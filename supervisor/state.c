@@ -192,11 +192,11 @@ static bool read_death(struct state *s, struct text line)
 	return true;
 }
 
-static bool read_row(int64_t *rows, int count, int64_t least, struct text line)
+static bool read_row(int64_t *rows, int count, int64_t least, int64_t most, struct text line)
 {
 	int64_t index, number;
 
-	if (!take_number(&line, 0, count - 1, false, &index) || !take_number(&line, least, INT64_MAX, true, &number))
+	if (!take_number(&line, 0, count - 1, false, &index) || !take_number(&line, least, most, true, &number))
 		return false;
 	rows[index] = number;
 	return true;
@@ -213,11 +213,11 @@ static bool read_line(struct state *s, struct text name, struct text line)
 	if (text_equals(name, TEXT("slot")))
 		return read_slot(s, line);
 	if (text_equals(name, TEXT("inbox")))
-		return read_row(s->inbox, SLOTS_MAX, 3, line);
+		return read_row(s->inbox, SLOTS_MAX, 3, FD_MOST, line);
 	if (text_equals(name, TEXT("mesh")))
-		return read_row(s->mesh, SLOTS_MAX, 3, line);
+		return read_row(s->mesh, SLOTS_MAX, 3, FD_MOST, line);
 	if (text_equals(name, TEXT("ended")))
-		return read_row(s->ends_ms, STATE_ENDS_MAX, 1, line);
+		return read_row(s->ends_ms, STATE_ENDS_MAX, 1, INT64_MAX, line);
 	if (text_equals(name, TEXT("dead")))
 		return read_death(s, line);
 	return true;
@@ -262,10 +262,13 @@ static const char *check_whole(const struct state *s)
 			(s->slots[i].pid == 0 && s->slots[i].control >= 0))
 			return "slot";
 	}
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
+		if (fds[i] < 3)
+			return "a standard descriptor";
 		for (int k = 0; k < i; k++)
 			if (fds[i] == fds[k])
 				return "a descriptor named twice";
+	}
 	return NULL;
 }
 
@@ -440,13 +443,14 @@ bool state_knows_layouts(struct text given, char *why_out, size_t room)
 {
 	struct text rest = given;
 
-	do {
+	for (;;) {
 		const char *comma = memchr(rest.bytes, ',', rest.length);
 		size_t length = comma != NULL ? (size_t)(comma - rest.bytes) : rest.length;
 
 		if (!knows_one(text_span(rest.bytes, length), why_out, room))
 			return false;
-		rest = rest_from(rest, length + (comma != NULL));
-	} while (rest.length > 0);
-	return true;
+		if (comma == NULL)
+			return true;
+		rest = rest_from(rest, length + 1);
+	}
 }

@@ -48,6 +48,7 @@ enum state_purpose {
 	X(wanted, 1, SLOTS_MAX)                                                                                        \
 	X(quorum, 1, SLOTS_MAX)                                                                                        \
 	X(was_ready, 0, 1)                                                                                             \
+	X(is_listener_adopted, 0, 1)                                                                                   \
 	X(started_at_us, 0, INT64_MAX) /* wall */                                                                      \
 	X(begun_at_ms, 0, INT64_MAX)   /* monotonic: when the upgrade was asked for */                                 \
 	X(fork_fails, 0, INT32_MAX)                                                                                    \
@@ -66,7 +67,8 @@ enum state_purpose {
 	X(worker_path)  /* of the workers' program */                                                                  \
 	X(pidfile_path)                                                                                                \
 	X(control_path)                                                                                                \
-	X(admin_path)
+	X(admin_path)                                                                                                  \
+	X(admin_url)
 
 /* Of one worker: name, least, most. */
 #define STATE_SLOT_NUMBERS(X)                                                                                          \
@@ -79,6 +81,9 @@ enum state_purpose {
 	X(is_leaving, 0, 1)                                                                                            \
 	X(is_draining, 0, 1)                                                                                           \
 	X(is_unhealthy, 0, 1)                                                                                          \
+	X(is_hurried, 0, 1)                                                                                            \
+	X(leave_until_ms, 0, INT64_MAX)                                                                                \
+	X(killed_for, 0, 64)                                                                                           \
 	X(killed_with, 0, 64)                                                                                          \
 	X(killed_at_ms, 0, INT64_MAX)                                                                                  \
 	X(started_at_ms, 0, INT64_MAX)                                                                                 \

@@ -74,6 +74,7 @@ struct deaths;
 struct history;
 struct rollover;
 struct control;
+struct upgrade;
 struct stopping;
 struct signals;
 struct watch;
@@ -116,6 +117,8 @@ struct supervisor {
 	struct signals *signals;      /* ours */
 	struct rollover *rollover;    /* reload, scaling, drain: rollover.h */
 	struct control *control;      /* the operator's socket; NULL = none */
+	struct upgrade *upgrade;      /* to another program in place: upgrade.h */
+	const char *check_layouts;    /* --check for an upgrade: what the asking service has; NULL otherwise */
 	struct stopping *stopping;    /* NULL until a stop begins */
 	bool was_ready;               /* the quorum was reached once and READY=1 told */
 	int64_t started_at_us;        /* wall; when main began */
@@ -131,6 +134,7 @@ enum signals_wait { SIGNALS_READABLE, SIGNALS_TIMEOUT, SIGNALS_STOP };
 enum signals_wait signals_wait(int fd, int timeout_ms);
 MUST_CHECK enum error signals_open(struct supervisor *s);
 void signals_close(struct supervisor *s);
+void signals_hold(bool is_held); /* while the loop's signals wait in the kernel, an exec loses none */
 
 /* preflight.c */
 /* Runs all checks, prints their report, returns the exit code (0: go on), -1 when a stop signal came. */
@@ -143,6 +147,7 @@ const char *listeners_resolve(const struct options *o, struct sockaddr_storage *
 int listeners_bind(const struct options *o, const struct sockaddr_storage *address, socklen_t length);
 void listeners_replace(struct supervisor *s, int listener); /* takes it, closes the one before */
 void listeners_close(struct supervisor *s);
+void listeners_name(struct supervisor *s); /* url from the socket */
 
 /* admin_listener.c: s->admin_listener, admin_url and admin_path from option admin_listen; likewise. Before privileges are dropped. */
 int admin_listener_open(struct supervisor *s);
@@ -195,6 +200,10 @@ void deaths_close(struct supervisor *s);
 void deaths_add(struct supervisor *s, int slot, uint64_t epoch);
 void deaths_tell(struct supervisor *s);                             /* to whoever is ready now */
 void deaths_untold(struct supervisor *s, int slot, uint64_t epoch); /* the one who was told is dead too */
+struct state_death;
+void deaths_save(
+	const struct supervisor *s, struct state_death *list_out); /* STATE_DEATHS_MAX; those nobody may know of */
+void deaths_restore(struct supervisor *s, const struct state_death *list);
 
 /* history.c: board->pool.samples and supervisor_beat_us. */
 MUST_CHECK enum error history_open(struct supervisor *s);
@@ -238,6 +247,9 @@ void control_close(struct supervisor *s);             /* answers those who wait 
 
 /* pidfile.c */
 MUST_CHECK enum error pidfile_open(const char *path);
+int pidfile_descriptor(void); /* -1 = none; for the next program of an upgrade */
+const char *pidfile_path(void);
+void pidfile_adopt(int fd, const char *path); /* from the program before */
 void pidfile_close(void);
 
 #endif

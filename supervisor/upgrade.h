@@ -19,4 +19,19 @@ bool upgrade_is_running(const struct supervisor *s);
 /* A stop begins: it outranks us. */
 void upgrade_cancel(struct supervisor *s);
 
+/* main.c: the exec happens between two turns of the loop. Returns when it failed, or when something outranked it. */
+bool upgrade_is_due(const struct supervisor *s);
+void upgrade_exec(struct supervisor *s);
+
+/* main.c, first of all: was this program exec'd by the one before? Then its state is taken, and the log is where it was. Returns an exit code: anything but
+ * EXIT_OK ends the start; the workers were told to leave then. `argv` is borrowed. */
+int upgrade_open(struct supervisor *s, char **argv);
+bool upgrade_is_adopting(const struct supervisor *s);
+/* The three steps of a start that adopts, in order: after the configuration was read; in place of preflight, listening, privileges and descriptors; and once
+ * the loop has everything. Exit codes as above. */
+int upgrade_configure(struct supervisor *s, struct configuration *c);
+int upgrade_adopt(struct supervisor *s);
+void upgrade_continue(struct supervisor *s);
+void upgrade_close(struct supervisor *s);
+
 #endif
