@@ -5,11 +5,38 @@
 
 #include "shared/must.h"
 
-int ctl_migrate(const char *file, int argc, char *argv[]); /* up|down|status [--dry-run] [--to VERSION] */
-int ctl_check(const char *file, int argc, char *argv[]);
-int ctl_config(const char *file, int argc, char *argv[]); /* [--defaults] */
+/* What stands beside the command. */
+struct ctl {
+	const char *file;   /* after -c; NULL = environment only */
+	const char *socket; /* after -s; NULL = look for it */
+};
+
+typedef int ctl_run_fn(const struct ctl *ctl, int argc, char *argv[]);
+
+/* Without a running service. */
+ctl_run_fn ctl_migrate; /* up|down|status [--dry-run] [--to VERSION] */
+ctl_run_fn ctl_check;
+ctl_run_fn ctl_config; /* [--defaults | --man] */
+ctl_run_fn ctl_openapi;
+
+/* Looking at a running service. */
+ctl_run_fn ctl_status; /* [--json] */
+ctl_run_fn ctl_top;    /* [--once] [--interval SECONDS] */
+ctl_run_fn ctl_metrics;
+
+/* Changing it. */
+ctl_run_fn ctl_reload;         /* [--wait] */
+ctl_run_fn ctl_upgrade;        /* [--wait] */
+ctl_run_fn ctl_drain;          /* [--wait] */
+ctl_run_fn ctl_resume;         /* [--wait] */
+ctl_run_fn ctl_stop;           /* [--wait] [--fast] */
+ctl_run_fn ctl_scale;          /* N [--wait] */
+ctl_run_fn ctl_restart_worker; /* SLOT [--wait] */
+ctl_run_fn ctl_logs;           /* reopen | level LEVEL */
 
 /* Says what is wrong with the usage and how to find help; returns 64. */
 int ctl_usage(const char *problem, ...) PRINTF(1, 2);
+/* Becomes the program `name` of this package with these arguments (NULL-terminated); returns an exit code only when that fails. `chosen` as in program_find. */
+int ctl_become(const char *chosen, const char *name, const char *const arguments[]);
 
 #endif

@@ -12,7 +12,6 @@
 
 #include "shared/configuration.h"
 #include "shared/inherit.h"
-#include "shared/program.h"
 
 #define ARGUMENTS_MAX 12
 
@@ -43,14 +42,12 @@ static int check_arguments(int argc, char *argv[])
 static int become_worker(const struct configuration *c, int argc, char *argv[])
 {
 	const char *arguments[ARGUMENTS_MAX] = { "renovationd-worker", "--migrate" };
-	char program[PATH_MAX];
 	int fd;
 
 	if (argc > ARGUMENTS_MAX - 3)
 		return ctl_usage("too many arguments");
 	for (int i = 1; i < argc; i++)
 		arguments[i + 1] = argv[i];
-	(void)program_find(c->options.worker_program, "renovationd-worker", program, sizeof program);
 	if (options_store(&c->options, &fd) != ERROR_NONE) {
 		(void)fprintf(stderr, "renovationctl: cannot hand over the options: %s\n", strerror(errno));
 		return EXIT_OS;
@@ -58,15 +55,10 @@ static int become_worker(const struct configuration *c, int argc, char *argv[])
 	/* dup2 onto itself would leave the close-on-exec flag. */
 	if (fd == INHERIT_OPTIONS ? fcntl(fd, F_SETFD, 0) != 0 : dup2(fd, INHERIT_OPTIONS) < 0)
 		return EXIT_OS;
-	(void)fflush(NULL);
-	(void)execv(program, (char *const *)arguments);
-	(void)fprintf(stderr,
-		"renovationctl: cannot run %s: %s\n    -> install it beside renovationctl, or set worker_program\n",
-		program, strerror(errno));
-	return EXIT_CONFIG_WRONG;
+	return ctl_become(c->options.worker_program, arguments[0], arguments);
 }
 
-int ctl_migrate(const char *file, int argc, char *argv[])
+int ctl_migrate(const struct ctl *ctl, int argc, char *argv[])
 {
 	struct configuration c;
 	int code = check_arguments(argc, argv);
@@ -74,8 +66,8 @@ int ctl_migrate(const char *file, int argc, char *argv[])
 	if (code != EXIT_OK)
 		return code;
 	configuration_init(&c);
-	if (file != NULL)
-		configuration_read_file(&c, file);
+	if (ctl->file != NULL)
+		configuration_read_file(&c, ctl->file);
 	configuration_read_environment(&c, (const char *const *)environ);
 	configuration_check(&c, CONFIGURATION_FOR_DATABASE);
 	configuration_print_faults(&c, stderr);

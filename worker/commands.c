@@ -1,4 +1,5 @@
-/* commands.c: the short lives of renovationd-worker: `--check` for the supervisor's preflight, `--migrate` for renovationctl, `--print-routes` for tests.
+/* commands.c: the short lives of renovationd-worker: `--check` for the supervisor's preflight, `--migrate` for renovationctl, `--print-routes` for tests,
+ * `--print-openapi` for renovationctl.
  * They may block; nothing of the serving worker is open here. */
 #include "config.h"
 #include "worker/commands.h"
@@ -14,6 +15,7 @@
 #include "shared/log.h"
 #include "shared/options.h"
 #include "shared/report.h"
+#include "worker/api/openapi.h"
 #include "worker/db/migrate.h"
 #include "worker/db/probe.h"
 #include "worker/gemini/provider.h"
@@ -152,5 +154,17 @@ int command_print_routes(void)
 		(void)printf(
 			"%s\t%s\t%s\t%s\n", methods[route->method], route->path, auths[route->auth], route->summary);
 	}
+	return fflush(stdout) == 0 ? EXIT_OK : EXIT_OS;
+}
+
+int command_print_openapi(void)
+{
+	struct buffer out;
+
+	buffer_init(&out);
+	openapi_write(worker_routes, worker_route_count, &out);
+	buffer_append_char(&out, '\n');
+	(void)fwrite(buffer_text(&out).bytes, 1, buffer_length(&out), stdout);
+	buffer_fini(&out);
 	return fflush(stdout) == 0 ? EXIT_OK : EXIT_OS;
 }

@@ -9,5 +9,6 @@
 int command_check(bool may_migrate);
 int command_migrate(int argc, char *argv[]); /* argv: up|down|status [--dry-run] [--to N]; options at INHERIT_OPTIONS */
 int command_print_routes(void);              /* a line per route on standard output */
+int command_print_openapi(void);             /* what GET /openapi.json answers, and a line end */
 
 #endif

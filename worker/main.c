@@ -238,7 +238,19 @@ static int serve(const struct arguments *arguments)
 
 /* ---- arguments ----------------------------------------------------------------------------------------------- */
 
-enum argument { ROLE = 256, SLOT, GENERATION, EPOCH, CHECK, CHECK_FOR_START, MIGRATE, PRINT_ROUTES, VERSION, HELP };
+enum argument {
+	ROLE = 256,
+	SLOT,
+	GENERATION,
+	EPOCH,
+	CHECK,
+	CHECK_FOR_START,
+	MIGRATE,
+	PRINT_ROUTES,
+	PRINT_OPENAPI,
+	VERSION,
+	HELP
+};
 
 static void print_help(FILE *out)
 {
@@ -247,7 +259,7 @@ static void print_help(FILE *out)
 		    "usage: renovationd-worker --role web --slot S --generation G --epoch E\n"
 		    "       renovationd-worker --check | --check-for-start\n"
 		    "       renovationd-worker --migrate up|down|status [--dry-run] [--to VERSION]\n"
-		    "       renovationd-worker --print-routes | --version | --help\n",
+		    "       renovationd-worker --print-routes | --print-openapi | --version | --help\n",
 		out);
 }
 
@@ -278,7 +290,8 @@ int main(int argc, char *argv[])
 		{ "slot", required_argument, NULL, SLOT }, { "generation", required_argument, NULL, GENERATION },
 		{ "epoch", required_argument, NULL, EPOCH }, { "check", no_argument, NULL, CHECK },
 		{ "check-for-start", no_argument, NULL, CHECK_FOR_START }, { "migrate", no_argument, NULL, MIGRATE },
-		{ "print-routes", no_argument, NULL, PRINT_ROUTES }, { "version", no_argument, NULL, VERSION },
+		{ "print-routes", no_argument, NULL, PRINT_ROUTES },
+		{ "print-openapi", no_argument, NULL, PRINT_OPENAPI }, { "version", no_argument, NULL, VERSION },
 		{ "help", no_argument, NULL, HELP }, { NULL, 0, NULL, 0 } };
 	struct arguments arguments = { .role = NULL };
 	int option;
@@ -305,6 +318,7 @@ int main(int argc, char *argv[])
 		case CHECK_FOR_START: return command_check(true);
 		case MIGRATE: return command_migrate(argc - optind, argv + optind);
 		case PRINT_ROUTES: return command_print_routes();
+		case PRINT_OPENAPI: return command_print_openapi();
 		case VERSION: (void)printf("renovationd-worker %s\n", PACKAGE_VERSION); return EXIT_OK;
 		case HELP: print_help(stdout); return EXIT_OK;
 		default: return wrong_usage();
