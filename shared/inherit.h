@@ -16,8 +16,9 @@ enum inherit_fd {
 	INHERIT_ADMIN = 11   /* the admin listening socket, non-blocking; closed when option admin_listen is empty */
 };
 
-#define SLOTS_MAX  64          /* worker slots of a host, old and new generations together */
-#define RING_BYTES (64 * 1024) /* one turn's ring with its header */
+#define INHERIT_ABOVE (INHERIT_MESH + SLOTS_MAX) /* no agreed number from here on */
+#define SLOTS_MAX     64                         /* worker slots of a host, old and new generations together */
+#define RING_BYTES    (64 * 1024)                /* one turn's ring with its header */
 
 #define RINGS_LAYOUT                                                                                                   \
 	1 /* grows when old and new workers would read a ring differently: then there is no upgrade in place */

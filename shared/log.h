@@ -1,31 +1,14 @@
-/* log.h: one JSON object per line: ts, level, msg, service, pid, worker, then the call's own fields.
- * Used by all programs. Lines are gathered per loop turn and written at once; a write never blocks: what a full pipe or disk does not
- * take waits in a bounded ring, then is dropped and counted. Secrets and message text never go in. */
+/* log.h: one JSON object per line: ts, level, msg, service, pid, worker, then the call's own fields; or, when the descriptor is systemd's journal, one entry
+ * with the same fields (journal.h). Used by all programs. Lines are gathered per loop turn and written at once; a write never blocks: what a full pipe,
+ * journal or disk does not take waits in a bounded ring, then is dropped and counted. Secrets and message text never go in. */
 #ifndef RENOVATIOND_SHARED_LOG_H
 #define RENOVATIOND_SHARED_LOG_H
 
+#include "shared/log_field.h"
 #include "shared/must.h"
 #include "shared/text.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_FATAL };
-
-enum log_kind { LOG_KIND_TEXT, LOG_KIND_INT, LOG_KIND_REAL, LOG_KIND_BOOL, LOG_KIND_RAW };
-
-struct log_field {
-	const char *name;   /* member name: snake_case, no escapes needed */
-	enum log_kind kind; /* which of the following is meant */
-	struct text
-		text;    /* TEXT: escaped by us, invalid UTF-8 replaced; RAW: JSON already; NONE leaves the field out */
-	int64_t integer; /* INT, BOOL */
-	double real;     /* REAL, written with 3 decimals */
-};
-
-#define F_TEXT(n, t) ((struct log_field) { .name = (n), .kind = LOG_KIND_TEXT, .text = (t) })
-#define F_STR(n, s)  ((struct log_field) { .name = (n), .kind = LOG_KIND_TEXT, .text = text_of(s) })
-#define F_INT(n, i)  ((struct log_field) { .name = (n), .kind = LOG_KIND_INT, .integer = (int64_t)(i) })
-#define F_REAL(n, r) ((struct log_field) { .name = (n), .kind = LOG_KIND_REAL, .real = (r) })
-#define F_BOOL(n, b) ((struct log_field) { .name = (n), .kind = LOG_KIND_BOOL, .integer = (b) })
-#define F_RAW(n, t)  ((struct log_field) { .name = (n), .kind = LOG_KIND_RAW, .text = (t) })
 
 /* LOG(LOG_INFO, "worker started", F_INT("slot", slot), F_STR("role", role)); the message is a fixed lower-case phrase. */
 #define LOG(level, message, ...)                                                                                       \
@@ -39,7 +22,8 @@ struct log_field {
 /* `service` is the program's name, `worker` its slot or -1; both appear in each line. fd is borrowed (normally 2). */
 void log_open(const char *service, int worker, enum log_level level, int fd);
 void log_set_level(enum log_level level);
-void log_set_fd(int fd); /* after a reopen; flushes to the old one first */
+/* After a reopen: what the old one does not take now goes whole to the new one. The old one must still be open. */
+void log_set_fd(int fd);
 bool log_enabled(enum log_level level);
 bool log_parse_level(struct text name, enum log_level *level_out); /* debug info warn error fatal */
 
