@@ -89,7 +89,8 @@ static int cut_database(void *arg, int *lost_out)
 {
 	struct worker *w = arg;
 
-	(void)lost_out;
+	if (w->chat != NULL)
+		*lost_out = chat_take_unstored(w->chat);
 	return db_cancel_all(w->db);
 }
 

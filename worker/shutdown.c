@@ -38,6 +38,7 @@ struct shutdown {
 	enum shutdown_phase phase;                                      /* the one that runs */
 	int64_t phase_start_ms;                                         /* monotonic */
 	int64_t hurry_from_ms, hurry_ms;                                /* of shutdown_hurry; hurry_ms 0 = none */
+	int lost_noted;                                                 /* not yet reported */
 	struct event *advance; /* looks whether the phase is over, from the loop */
 };
 
@@ -65,6 +66,9 @@ enum error shutdown_open(struct event_base *base, void (*report)(void *arg, cons
 
 static void close_entry(struct entry *entry, enum shutdown_result result, int forced, int lost, const char *detail)
 {
+	lost += entry->shutdown->lost_noted;
+	entry->shutdown->lost_noted = 0;
+
 	struct message_closed closed = { .result = result,
 		.ms = (uint32_t)(clock_monotonic_ms() - entry->started_ms),
 		.forced = (uint32_t)forced,
@@ -261,6 +265,11 @@ void shutdown_hurry(struct shutdown *s, int64_t deadline_ms)
 	for (int i = 0; i < s->count; i++)
 		if (s->entries[i].state == ENTRY_CLOSING)
 			arm(s, &s->entries[i]);
+}
+
+void shutdown_note_lost(struct shutdown *s, int lost)
+{
+	s->lost_noted += lost;
 }
 
 bool shutdown_is_started(const struct shutdown *s)

@@ -33,6 +33,8 @@ MUST_CHECK enum error shutdown_open(struct event_base *base,
 void shutdown_register(struct shutdown *s, const struct shutdown_resource *resource);
 /* A second call with is_stop turns a drain into a stop; a second call without tells a drain to end soon. */
 void shutdown_start(struct shutdown *s, bool is_stop, int64_t t0_us);
+/* Acknowledged things were not stored: goes with the report of the resource that closes next. */
+void shutdown_note_lost(struct shutdown *s, int lost);
 /* New deadlines of a resource; also of one that closes already. */
 void shutdown_set_deadlines(struct shutdown *s, const char *name, int64_t deadline_ms, int64_t drain_ms);
 void shutdown_hurry(

@@ -15,6 +15,8 @@ struct chat;
 MUST_CHECK enum error chat_open(struct worker *w, int rings_fd, struct chat **chat_out);
 /* Ends readers, leaves turns to others (their leases lapse unless the shutdown coordinator has released them), frees. */
 void chat_close(struct chat **chat);
+/* Answers that were shown further than they are stored: what a stop loses when the database takes no more. To be asked once, at the end of its phase. */
+int chat_take_unstored(struct chat *chat);
 /* During a drain: no client has a connection here any more, so that nothing more will be asked. */
 void chat_clients_gone(struct chat *chat);
 /* The chat_*, drain_* and shutdown_* options may have changed. */

@@ -62,6 +62,15 @@ void checkpoint_pack(struct turn *t, struct buffer *chunk, uint64_t *from_out, u
 	}
 }
 
+/* A stop began while this write was under way, and more was shown meanwhile: that is stored before the turn is let go. */
+static bool stores_rest(struct turn *t)
+{
+	if (!t->chat->is_stop || !t->chat->is_released || ring_last(t->ring) <= ring_stored(t->ring))
+		return false;
+	checkpoint_start(t);
+	return t->checkpoint != NULL;
+}
+
 static void on_stored(void *arg, enum error e, const struct db_result *r)
 {
 	struct turn *t = arg;
@@ -80,6 +89,8 @@ static void on_stored(void *arg, enum error e, const struct db_result *r)
 			F_INT("failures", t->failures));
 		t->failures++;
 	}
+	if (e == ERROR_NONE && stores_rest(t))
+		return;
 	if (turn_is_left(t))
 		return;
 	if (t->state == TURN_SETTLING && (e == ERROR_NONE || buffer_length(&t->backlog) == 0))

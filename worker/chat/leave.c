@@ -118,16 +118,34 @@ static void turn_pause(struct turn *t)
 	checkpoint_start(t);
 }
 
+static bool is_unstored(const struct turn *t)
+{
+	return t->ring != NULL && ring_last(t->ring) > ring_stored(t->ring);
+}
+
+void leave_drop_turn(struct turn *t)
+{
+	if (t->chat->is_stop && !t->chat->is_counted && is_unstored(t))
+		shutdown_note_lost(t->chat->w->shutdown, 1);
+	turn_drop(t, "this worker leaves");
+}
+
+int chat_take_unstored(struct chat *chat)
+{
+	int count = 0;
+
+	for (size_t i = 0; i < TURN_BUCKETS; i++)
+		for (const struct turn *t = chat->buckets[i]; t != NULL; t = t->next_in_bucket)
+			count += is_unstored(t);
+	chat->is_counted = true;
+	return count;
+}
+
 static void turn_release(struct turn *t)
 {
 	/* A write that is under way may still end in the database's phase; the turn goes with its answer. */
 	if (t->checkpoint == NULL && t->query == NULL && t->tool == NULL)
-		turn_drop(t, "this worker leaves");
-}
-
-static void turn_leave(struct turn *t)
-{
-	turn_drop(t, "this worker leaves");
+		leave_drop_turn(t);
 }
 
 /* Whoever stays takes them at once instead of finding them at its next look. */
@@ -217,7 +235,7 @@ static int cut_turns(void *arg, int *lost_out)
 	struct chat *chat = arg;
 	int cut = (int)chat->turn_count;
 
-	(void)lost_out; /* nothing acknowledged is lost: rows, steps and chunks are stored, the lease goes back */
+	(void)lost_out; /* rows, steps and chunks are stored or being stored, the lease goes back; what fails is counted in the database's phase */
 	chat_each_turn(chat, turn_pause);
 	if (cut > 0)
 		chat_release(chat);
@@ -257,5 +275,5 @@ void leave_open(struct chat *chat)
 
 void leave_drop_turns(struct chat *chat)
 {
-	chat_each_turn(chat, turn_leave);
+	chat_each_turn(chat, leave_drop_turn);
 }

@@ -268,7 +268,7 @@ bool turn_is_left(struct turn *t)
 {
 	if (!t->chat->is_released)
 		return false;
-	turn_drop(t, "this worker leaves");
+	leave_drop_turn(t);
 	return true;
 }
 

@@ -48,6 +48,7 @@ struct chat {
 	double bytes_per_token;             /* learned from usage */
 	bool is_draining;                   /* this worker leaves: readers are sent elsewhere */
 	bool is_stop;                       /* the service stops, not only this worker */
+	bool is_counted;                    /* what a stop loses was counted */
 	bool is_hastened;                   /* readers: the drain is to end soon */
 	bool has_turns_leaving;             /* `turns` was asked to close */
 	bool is_late;                       /* the turns of the drain have had their time */
@@ -220,6 +221,7 @@ void checkpoint_settle(struct turn *t);
 /* leave.c */
 void leave_open(struct chat *chat);       /* registers with the shutdown coordinator */
 void leave_drop_turns(struct chat *chat); /* at the very end */
+void leave_drop_turn(struct turn *t);     /* gives one back */
 void chat_turn_gone(struct chat *chat);   /* one less: the drain may be over */
 void chat_reader_gone(struct chat *chat);
 bool chat_takes_questions(const struct chat *chat); /* a drain goes on answering, a stop does not */
