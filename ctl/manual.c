@@ -25,7 +25,12 @@ static const struct alias aliases[] = {
 static void put_text(FILE *out, const char *text)
 {
 	(void)fputs("\\&", out);
-	for (; *text != '\0'; text++) {
+	for (const char *before = text; *text != '\0'; before = text++) {
+		/* A sentence in the middle of the text would end in the middle of a line. */
+		if (*text == ' ' && (*before == '.' || *before == '?' || *before == '!')) {
+			(void)fputc('\n', out);
+			continue;
+		}
 		if (*text == '\\')
 			(void)fputs("\\e", out);
 		else if (*text == '-')
@@ -102,7 +107,7 @@ static const char head[] =
 
 static const char foot[] = ".El\n.Sh FILES\n.Bl -tag -width Ds\n"
 			   ".It Pa " RENOVATIOND_SYSCONFDIR "/renovationd/renovationd.conf\n"
-			   "The service's configuration. As installed it has every option with its default, commented "
+			   "The service's configuration.\nAs installed it has every option with its default, commented "
 			   "out.\n.El\n.Sh EXAMPLES\n"
 			   ".Bd -literal -offset indent\n"
 			   "workers = 8;\n"

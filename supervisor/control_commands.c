@@ -9,6 +9,7 @@
 
 #include "shared/clock.h"
 #include "shared/json.h"
+#include "shared/metrics.h"
 #include "shared/status.h"
 #include "supervisor/upgrade.h"
 
@@ -42,6 +43,20 @@ static void run_status(struct control_client *client)
 	status_write_json(client->control->supervisor->board, clock_monotonic_us(), &more);
 	control_answer(client, true, EXIT_OK, "", buffer_text(&more));
 	buffer_fini(&more);
+}
+
+static void run_metrics(struct control_client *client)
+{
+	struct buffer text, more;
+
+	buffer_init(&text);
+	buffer_init(&more);
+	metrics_write(client->control->supervisor->board, false, clock_monotonic_us(), clock_wall_us(), &text);
+	buffer_append_string(&more, ",\"metrics\":");
+	json_write_string(&more, buffer_text(&text));
+	control_answer(client, true, EXIT_OK, "", buffer_text(&more));
+	buffer_fini(&more);
+	buffer_fini(&text);
 }
 
 /* ---- changes whose end comes later ---------------------------------------------------------------------------- */
@@ -119,6 +134,11 @@ static void begun(struct control_client *client, bool is_begun, const char *why,
 		control_answer(client, true, EXIT_OK, text, TEXT_NONE);
 }
 
+static bool has_worker(const struct supervisor *s, int slot)
+{
+	return slot < SLOTS_MAX && s->slots[slot].pid != 0;
+}
+
 static void run_rollover(struct control_client *client, const struct control_request *request)
 {
 	struct supervisor *s = client->control->supervisor;
@@ -126,6 +146,11 @@ static void run_rollover(struct control_client *client, const struct control_req
 	void *arg = request->is_wait ? client : NULL;
 	const char *why = "", *text = "";
 	bool is_begun = false;
+
+	if (request->command == CONTROL_RESTART_WORKER && !has_worker(s, request->number)) {
+		control_answer(client, false, EXIT_USAGE_WRONG, "no worker has that slot", TEXT_NONE);
+		return;
+	}
 
 	if (request->command == CONTROL_RELOAD) {
 		is_begun = rollover_reload(s, client->who, done, arg, &why);
@@ -208,7 +233,7 @@ void control_command_run(struct control_client *client, const struct control_req
 	}
 	switch (request->command) {
 	case CONTROL_STATUS: run_status(client); break;
-	case CONTROL_METRICS: control_answer(client, false, EXIT_UNAVAILABLE, "not available", TEXT_NONE); break;
+	case CONTROL_METRICS: run_metrics(client); break;
 	case CONTROL_RELOAD:
 	case CONTROL_DRAIN:
 	case CONTROL_RESUME:

@@ -42,7 +42,9 @@ static void print_help(FILE *out)
 		"\n"
 		"Each option can be set by the environment as RENOVATIOND_ and its name in capitals; short names are\n"
 		"DATABASE_URL GOOGLE_API_KEY GEMINI_BASE_URL HOST PORT WORKERS APP_ENV LOG_LEVEL LOG_FILE and others.\n"
-		"Signals: TERM, INT, QUIT stop gracefully; INT or QUIT again stops within a second.\n"
+		"Signals: TERM, INT, QUIT stop gracefully, INT or QUIT again within a second; HUP reloads, USR1 opens\n"
+		"the log file anew, USR2 upgrades in place, TTIN and TTOU change the number of workers, WINCH drains.\n"
+		"renovationctl(8) does the same and answers.\n"
 		"Exit codes: 0 stopped, 64 usage, 69 database or Gemini unreachable, 70 workers keep dying, 71 "
 		"system,\n"
 		"73 cannot create a file, 74 work lost, 75 address in use, 77 credentials refused, 78 configuration.\n",
