@@ -184,21 +184,27 @@ void write_turn_phase_duration_seconds(struct exposition *x, const struct view *
 	}
 }
 
-static uint64_t rings(const struct view *v)
+/* All workers look at the same rings. */
+static uint32_t most_rings(const struct view *v, bool is_limit)
 {
-	uint64_t sum = 0;
+	uint32_t most = 0;
 
-	for (int i = 0; i < SLOTS_MAX; i++)
-		if (SCOREBOARD_GET(v->board->slots[i].pid) != 0)
-			sum += SCOREBOARD_GET(v->board->slots[i].rings);
-	return sum;
+	for (int i = 0; i < SLOTS_MAX; i++) {
+		const struct scoreboard_slot *slot = &v->board->slots[i];
+		uint32_t seen = is_limit ? SCOREBOARD_GET(slot->rings_max) : SCOREBOARD_GET(slot->rings);
+
+		if (SCOREBOARD_GET(slot->pid) != 0 && seen > most)
+			most = seen;
+	}
+	return most;
 }
 
 NUMBER(turns_started, v->totals.turns_started)
 NUMBER(turns_running, v->totals.turns)
 NUMBER(turns_taken_over, v->totals.turns_taken_over)
 PLAIN_HISTOGRAM(turn_first_delta_seconds, turn_first_delta, histogram_requests)
-NUMBER(rings_used, rings(v))
+NUMBER(rings_used, most_rings(v, false))
+NUMBER(rings_limit, most_rings(v, true))
 
 /* ---- models -------------------------------------------------------------------------------------------------- */
 

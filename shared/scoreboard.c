@@ -352,6 +352,8 @@ void scoreboard_retire(struct scoreboard *board, int slot)
 	SCOREBOARD_SET(dead->process.cpu_us, 0);
 	SCOREBOARD_SET(dead->process.fds, 0);
 	SCOREBOARD_SET(dead->process.fds_max, 0);
+	SCOREBOARD_SET(dead->process.fds_at_us, 0);
+	SCOREBOARD_SET(dead->rings_max, 0);
 	SCOREBOARD_SET(dead->last_request_us, 0);
 	memset(dead->last_request, 0, sizeof dead->last_request);
 	atomic_fetch_add_explicit(&board->retirements, 1, memory_order_acq_rel);

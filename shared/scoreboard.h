@@ -14,7 +14,7 @@
 #include "shared/must.h"
 
 #define SCOREBOARD_MAGIC  0x72656e6fu
-#define SCOREBOARD_LAYOUT 4 /* grows with each change of these structs */
+#define SCOREBOARD_LAYOUT 5 /* grows with each change of these structs */
 #define BREAKERS_MAX      16
 
 enum worker_state {
@@ -66,6 +66,7 @@ struct scoreboard_process {
 	_Atomic int64_t cpu_us;         /* user and system */
 	_Atomic uint32_t fds;           /* open descriptors */
 	_Atomic uint32_t fds_max;       /* that it may open */
+	_Atomic int64_t fds_at_us;      /* monotonic: when they were counted */
 };
 
 struct scoreboard_slot {
@@ -86,7 +87,8 @@ struct scoreboard_slot {
 	_Atomic uint32_t db_open;          /* database connections that work */
 	_Atomic uint32_t db_waiting;       /* queries waiting for a connection or an answer */
 	_Atomic uint64_t log_dropped;      /* lines */
-	_Atomic uint32_t rings;            /* of live answers, held by this worker's turns */
+	_Atomic uint32_t rings;            /* of the pool that hold an answer's events, as this worker last saw it */
+	_Atomic uint32_t rings_max;        /* that there are */
 	struct scoreboard_process process; /* of the worker */
 	_Atomic int64_t last_request_us;   /* monotonic: when the last request began */
 	char last_request[96]; /* its method and route, written before last_request_us; may be torn when read */
@@ -323,7 +325,7 @@ struct scoreboard_pool {
 
 struct scoreboard {
 	uint32_t magic;                      /* SCOREBOARD_MAGIC */
-	uint32_t layout;                     /* SCOREBOARD_LAYOUT */
+	uint32_t layout;                     /* SCOREBOARD_LAYOUT 5*/
 	_Atomic uint64_t instance;           /* random, one per start of the supervisor; part of every lease */
 	_Atomic int64_t started_at_us;       /* wall */
 	_Atomic int64_t stop_at_us;          /* monotonic T0 of the stop that is under way; 0 = none */

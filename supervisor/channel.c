@@ -33,6 +33,7 @@ static void on_message(struct supervisor *s, struct slot *slot, const struct mes
 		return;
 	case MESSAGE_WORKER_CLOSED:
 		slot->closed_reports++;
+		gauges_resource_closed(s, &m->closed);
 		shutdown_resource_closed(s, slot, &m->closed);
 		return;
 	case MESSAGE_DRAIN:

@@ -181,7 +181,8 @@ static int start(struct supervisor *s)
 		return code;
 	deaths_open(s);
 	if (notify_open(s) != ERROR_NONE || signals_open(s) != ERROR_NONE || watch_open(s) != ERROR_NONE ||
-		history_open(s) != ERROR_NONE || pool_open(s) != ERROR_NONE || rollover_open(s) != ERROR_NONE)
+		history_open(s) != ERROR_NONE || gauges_open(s) != ERROR_NONE || pool_open(s) != ERROR_NONE ||
+		rollover_open(s) != ERROR_NONE)
 		return failed("open the loop", EXIT_OS);
 	if (upgrade_is_adopting(s))
 		upgrade_continue(s);
@@ -197,6 +198,7 @@ static void close_all(struct supervisor *s)
 	shutdown_free(s);
 	watch_close(s);
 	history_close(s);
+	gauges_close();
 	pool_close(s);
 	notify_close();
 	signals_close(s);

@@ -209,6 +209,11 @@ void deaths_restore(struct supervisor *s, const struct state_death *list);
 MUST_CHECK enum error history_open(struct supervisor *s);
 void history_close(struct supervisor *s);
 
+/* gauges.c: what only we can measure, for the metrics. */
+MUST_CHECK enum error gauges_open(struct supervisor *s);
+void gauges_close(void);
+void gauges_resource_closed(struct supervisor *s, const struct message_closed *closed);
+
 /* watch.c */
 MUST_CHECK enum error watch_open(struct supervisor *s);
 void watch_adjust(struct supervisor *s); /* the options have changed */

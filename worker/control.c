@@ -11,6 +11,7 @@
 #include "shared/clock.h"
 #include "shared/inherit.h"
 #include "shared/log.h"
+#include "shared/process.h"
 #include "worker/shutdown.h"
 
 #define BEAT_MOST_MS       1000
@@ -189,6 +190,9 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 	SCOREBOARD_SET(slot->heartbeat_us, now_us);
 	SCOREBOARD_SET(slot->loop_lag_us, lag_us > 0 ? lag_us : 0);
 	SCOREBOARD_SET(slot->log_dropped, log_dropped());
+	SCOREBOARD_SET(slot->counters.log_dropped, log_dropped());
+	process_measure(&slot->process, now_us);
+	SCOREBOARD_SET(slot->counters.cpu_us, (uint64_t)SCOREBOARD_GET(slot->process.cpu_us));
 	link->beat_due_us = now_us + link->beat_interval_us;
 	(void)event_add(link->beat, &next);
 }

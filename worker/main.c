@@ -143,6 +143,7 @@ static enum error open_parts(struct worker *w, const struct arguments *arguments
 	*part_out = "database";
 	if ((e = db_open(w->base, &w->options, w->slot, &w->db)) != ERROR_NONE)
 		return e;
+	db_measure(w->db, &w->board->measures[w->slot_index].common);
 	*part_out = "model provider";
 	if ((e = provider_open(w->base, &w->options, &w->provider)) != ERROR_NONE)
 		return e;

@@ -6,6 +6,7 @@
 #include "worker/api/admin.h"
 #include "worker/api/assets.h"
 #include "worker/api/health.h"
+#include "worker/api/metrics.h"
 #include "worker/api/openapi.h"
 #include "worker/api/problems.h"
 #include "worker/api/resource.h"
@@ -44,6 +45,7 @@ const struct route worker_routes[] = {
 	PROBE("/health/ready", health_ready, "Can requests be served? 503 with the checks when not"),
 	PROBE("/readyz", health_ready, "Can requests be served? 503 with the checks when not"),
 	BOTH("/health/status", health_status, "Uptime, memory, pool, workers and features"),
+	ADMIN("/metrics", metrics_get, "The pool's numbers for Prometheus, as text or OpenMetrics"),
 	ADMIN("/admin", admin_page, "The operations page"),
 	ADMIN("/admin/assets/{name}", admin_asset, "A file of the operations page"),
 	ADMIN("/admin/status.json", admin_status, "State of the pool, as renovationctl status --json has it"),

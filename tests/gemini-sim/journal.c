@@ -20,6 +20,8 @@ struct journal {
 	uint64_t errors;                /* ended with a status of 400 or more */
 	uint64_t left_early;            /* the client closed before the end */
 	uint64_t chunks;                /* events sent */
+	uint64_t input_tokens;          /* told */
+	uint64_t output_tokens;         /* told */
 	int open_peak;                  /* most at once */
 };
 
@@ -127,6 +129,8 @@ void journal_end(struct journal *journal, struct journal_entry **entry, const ch
 	journal->errors += (*entry)->status >= 400;
 	journal->left_early += (*entry)->closed_after_ms >= 0;
 	journal->chunks += (uint64_t)(*entry)->chunks;
+	journal->input_tokens += (uint64_t)(*entry)->input_tokens;
+	journal->output_tokens += (uint64_t)(*entry)->output_tokens;
 	entry_release(*entry);
 	*entry = NULL;
 }
@@ -191,5 +195,7 @@ json_object *journal_stats(const struct journal *journal)
 	json_put_int(stats, "errors", (long long)journal->errors);
 	json_put_int(stats, "closedEarly", (long long)journal->left_early);
 	json_put_int(stats, "chunks", (long long)journal->chunks);
+	json_put_int(stats, "inputTokens", (long long)journal->input_tokens);
+	json_put_int(stats, "outputTokens", (long long)journal->output_tokens);
 	return stats;
 }

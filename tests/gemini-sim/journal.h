@@ -24,6 +24,8 @@ struct journal_entry {
 	char *faults;            /* owned; names of faults applied; "" if none */
 	int status;              /* HTTP status sent; 0 = none yet */
 	int chunks;              /* events sent */
+	int input_tokens;        /* of the prompt, as the last chunk said; 0 when it was not sent */
+	int output_tokens;       /* likewise: text and thoughts */
 	int64_t duration_ms;     /* until the end; -1 while open */
 	int64_t closed_after_ms; /* the client left before the end, after so long; -1 = it did not */
 	int references;          /* the journal's and the stream's */

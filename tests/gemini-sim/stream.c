@@ -144,6 +144,12 @@ static void on_due(void *owner)
 	stream->next++;
 	stream->request.entry->chunks++;
 	bool last = stream->next == stream->frames.count && stream->plan.ending == ENDING_NORMAL;
+	if (last && !stream->plan.usage_absent) {
+		stream->request.entry->input_tokens =
+			tokens_total(&stream->facts.prompt) - (stream->plan.usage_changes ? 1 : 0);
+		stream->request.entry->output_tokens =
+			stream->facts.thoughts + (stream->plan.usage_uncounted ? 0 : stream->facts.output_tokens);
+	}
 	if (last)
 		end_properly(stream, "ok");
 	else

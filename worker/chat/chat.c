@@ -249,7 +249,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	timer_in(chat->tick, TICK_MS);
 	chat->ticks++;
-	rings_sweep(chat->rings, RING_LINGER_MS);
+	SCOREBOARD_SET(chat->w->slot->rings, rings_sweep(chat->rings, RING_LINGER_MS));
+	SCOREBOARD_SET(chat->w->slot->rings_max, rings_count(chat->rings));
 	readers_look(chat);
 	if (!chat->is_draining)
 		takeover_sweep(chat);

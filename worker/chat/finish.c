@@ -176,13 +176,15 @@ static void end_show(struct turn *t)
 static void end_count_turn(struct turn *t)
 {
 	struct scoreboard_counters *c = &t->chat->w->slot->counters;
+	int outcome = strcmp(t->end_status, "completed") == 0 ? 0 : strcmp(t->end_status, "failed") == 0 ? 1 : 2;
 
-	if (strcmp(t->end_status, "completed") == 0)
+	if (outcome == 0)
 		SCOREBOARD_ADD(c->turns_completed, 1);
-	else if (strcmp(t->end_status, "failed") == 0)
+	else if (outcome == 1)
 		SCOREBOARD_ADD(c->turns_failed, 1);
 	else
 		SCOREBOARD_ADD(c->turns_cancelled, 1);
+	measure_turn_end(t, outcome);
 	SCOREBOARD_ADD(c->tokens_in, (uint64_t)t->input_tokens);
 	SCOREBOARD_ADD(c->tokens_out, (uint64_t)t->output_tokens);
 	LOG(LOG_INFO, "turn ended", F_STR("turn_id", t->id_text), F_STR("status", t->end_status),

@@ -48,8 +48,12 @@ bool model_is_available(struct chat *chat, enum model_role role, int64_t *retry_
 
 void model_stop(struct turn *t)
 {
+	const struct model_usage usage = { .input_tokens = t->step_input_tokens,
+		.output_tokens = t->step_output_tokens };
+
 	if (t->run.call == NULL)
 		return;
+	measure_call_end(t, OUTCOME_CANCELLED, &usage);
 	provider_cancel(&t->run.call);
 	breaker_neutral(t->run.breaker);
 }
@@ -187,6 +191,7 @@ static void model_again_after(struct turn *t, const struct model_event *event, i
 		return;
 	}
 	t->run.delayed_ms += delay_ms;
+	measure_call_retry(t);
 	turn_clear_calls(t);
 	turn_set_state(t, TURN_WAITING);
 	turn_later(t, delay_ms, model_start);
@@ -229,6 +234,7 @@ static void model_next(struct turn *t, const struct model_event *event)
 		model_fail(t, event);
 		return;
 	}
+	measure_call_retry(t);
 	turn_clear_calls(t);
 	model_start(t);
 }
@@ -341,18 +347,26 @@ static void on_model(void *arg, const struct model_event *event)
 
 	switch (event->type) {
 	case MODEL_EVENT_START: model_on_start(t); return;
-	case MODEL_EVENT_TEXT: turn_on_text(t, event->text); return;
-	case MODEL_EVENT_CALL: model_on_call(t, event); return;
+	case MODEL_EVENT_TEXT:
+		measure_call_chunk(t);
+		turn_on_text(t, event->text);
+		return;
+	case MODEL_EVENT_CALL:
+		measure_call_chunk(t);
+		model_on_call(t, event);
+		return;
 	case MODEL_EVENT_USAGE:
 		t->step_input_tokens = event->usage.input_tokens;
 		t->step_output_tokens = event->usage.output_tokens;
 		return;
 	case MODEL_EVENT_FINISH:
 		t->run.call = NULL;
+		measure_call_end(t, OUTCOME_OK, &event->usage);
 		model_on_finish(t, event);
 		return;
 	case MODEL_EVENT_FAILURE:
 		t->run.call = NULL;
+		measure_call_end(t, (int)event->failure, &event->usage);
 		model_report(t, event);
 		model_on_failure(t, event);
 		return;
@@ -381,6 +395,7 @@ static void model_attempt(struct turn *t, const char *model, struct scoreboard_b
 	t->is_seam = buffer_length(&t->unfinished) > 0;
 	buffer_clear(&t->seam);
 	SCOREBOARD_ADD(chat->w->slot->counters.model_calls, 1);
+	measure_call_begin(t);
 	turn_set_state(t, TURN_ASKING);
 	t->run.call = provider_start(chat->w->provider, &request, on_model, t);
 }

@@ -328,9 +328,10 @@ void ring_release(struct rings *rings, struct ring *ring)
 	atomic_store(&ring->state, RING_STATE_FREE);
 }
 
-void rings_sweep(struct rings *rings, int64_t linger_ms)
+uint32_t rings_sweep(struct rings *rings, int64_t linger_ms)
 {
 	int64_t now_ms = clock_monotonic_ms();
+	uint32_t used = 0;
 
 	for (uint32_t i = 0; i < rings->count; i++) {
 		struct ring *ring = ring_at(rings, i);
@@ -340,7 +341,9 @@ void rings_sweep(struct rings *rings, int64_t linger_ms)
 			now_ms - atomic_load(&ring->ended_ms) > linger_ms &&
 			atomic_compare_exchange_strong(&ring->state, &ended, RING_STATE_CLAIMED))
 			ring_release(rings, ring);
+		used += atomic_load_explicit(&ring->state, memory_order_relaxed) != RING_STATE_FREE;
 	}
+	return used;
 }
 
 /* Is the record at `at` still there, in this use? To be asked after copying it. */

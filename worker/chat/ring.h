@@ -34,7 +34,7 @@ void ring_set_stored(struct ring *ring, uint64_t n); /* events up to n are in ch
 void ring_end(struct ring *ring);                    /* the turn has ended: no more events; lingers for its readers */
 void ring_release(struct rings *rings, struct ring *ring); /* writer or reaper: free it, its pages go back */
 /* Rings that ended more than `linger_ms` ago are released; called by each worker's timer. */
-void rings_sweep(struct rings *rings, int64_t linger_ms);
+uint32_t rings_sweep(struct rings *rings, int64_t linger_ms);
 
 /* Readers. A cursor is where a reader stands; it stays good across overwriting: then ring_next says so. */
 struct ring_cursor {

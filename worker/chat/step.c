@@ -92,6 +92,7 @@ void turn_on_text(struct turn *t, struct text delta)
 	if (t->state == TURN_ASKING)
 		turn_set_state(t, TURN_STREAMING);
 	t->run.is_text_shown = true;
+	measure_turn_text(t);
 	if (!t->is_seam) {
 		emit_text(t, delta);
 		return;
@@ -280,6 +281,7 @@ static void on_tool(void *arg, enum error e, bool is_ok, struct text result)
 		return;
 	}
 	t->failures = 0;
+	measure_tool_end(t, buffer_text(&call->name), is_ok);
 	call->is_done = true;
 	emit_tool_result(t, t->call_at, is_ok, result);
 	prompt_add_result(
@@ -302,6 +304,8 @@ static void turn_run_tool(struct turn *t)
 		.has_session = t->has_session,
 		.refusal = (int64_t)t->call_at >= most ? "too_many_calls: ask for fewer tools at once" : NULL };
 
+	if (t->failures == 0)
+		measure_tool_begin(t);
 	t->tool = tool_start(t->chat->w->db, &request, on_tool, t);
 }
 

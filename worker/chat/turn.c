@@ -38,6 +38,7 @@ static bool is_possible(enum turn_state from, enum turn_state to)
 void turn_set_state(struct turn *t, enum turn_state state)
 {
 	must(is_possible(t->state, state));
+	measure_turn_state(t);
 	LOG(LOG_DEBUG, "turn state", F_STR("turn_id", t->id_text), F_STR("from", state_names[t->state]),
 		F_STR("to", state_names[state]));
 	t->state = state;
@@ -193,6 +194,7 @@ void turn_create(struct chat *chat, const struct turn_row *row, struct ring *rin
 	turn_init_buffers(t);
 	t->started_ms = clock_monotonic_ms() - row->age_ms;
 	turn_arm_deadline(t, row->age_ms);
+	measure_turn_begin(t);
 	chat_add(chat, t);
 	SCOREBOARD_ADD(chat->w->slot->counters.turns_started, is_resumed ? 0 : 1);
 	if (is_resumed)

@@ -92,6 +92,8 @@ struct model_run {
 	struct scoreboard_breaker *breaker; /* of that model; NULL when none */
 	struct model_call *call;            /* in flight */
 	bool is_text_shown;                 /* of this attempt */
+	int64_t started_us;                 /* monotonic: when the attempt began */
+	int64_t chunk_us;                   /* monotonic: its last text or call; 0 = none yet */
 };
 
 struct turn {
@@ -132,6 +134,9 @@ struct turn {
 	struct event *timer;   /* of the state: retries of model and database */
 	void (*on_timer)(struct turn *t);
 	int failures;        /* of the database in a row */
+	int64_t state_us;    /* monotonic: since when it is in its state */
+	int64_t tool_us;     /* monotonic: when the tool in flight began */
+	bool is_first_shown; /* the time to its first text was counted */
 	int64_t started_ms;  /* monotonic */
 	int64_t deadline_ms; /* monotonic; chat_timeout_ms after it began */
 	struct event *deadline;
@@ -233,6 +238,19 @@ void model_start(struct turn *t); /* an attempt now, or later, or the turn fails
 void model_stop(struct turn *t);  /* cancels what is in flight */
 /* Is any model of the role to be tried now? Else *retry_in_ms_out says when. */
 bool model_is_available(struct chat *chat, enum model_role role, int64_t *retry_in_ms_out);
+
+/* measure.c */
+void measure_turn_begin(struct turn *t);
+void measure_turn_state(struct turn *t);            /* it is about to leave its state */
+void measure_turn_text(struct turn *t);             /* text is about to be shown */
+void measure_turn_end(struct turn *t, int outcome); /* 0 completed, 1 failed, 2 cancelled */
+void measure_call_begin(struct turn *t);
+void measure_call_chunk(struct turn *t);
+/* `outcome`: enum scoreboard_outcome, or a model_failure, which is the same number. */
+void measure_call_end(struct turn *t, int outcome, const struct model_usage *usage);
+void measure_call_retry(struct turn *t);
+void measure_tool_begin(struct turn *t);
+void measure_tool_end(struct turn *t, struct text name, bool is_ok);
 
 /* finish.c */
 void finish_completed(struct turn *t, const char *finish_reason);

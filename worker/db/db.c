@@ -40,7 +40,7 @@ static db_done_fn *take_callback(struct db_query *q)
 	return done;
 }
 
-static void count_answer(struct db *db, enum error e)
+static void count_answer(struct db *db, const struct db_query *q, enum error e)
 {
 	bool is_error = e != ERROR_NONE && e != ERROR_CONFLICT && e != ERROR_VALIDATION_FAILED;
 	db->answered++;
@@ -49,6 +49,10 @@ static void count_answer(struct db *db, enum error e)
 		SCOREBOARD_ADD(db->slot->counters.db_queries, 1);
 		SCOREBOARD_ADD(db->slot->counters.db_errors, is_error);
 	}
+	/* What was refused at once would hide how long the others took. */
+	if (db->measures != NULL && (q->attempts > 0 || e == ERROR_TIMEOUT))
+		(void)histogram_observe(&db->measures->db_queries[q->kind == STATEMENT_WRITE], &histogram_queries,
+			clock_monotonic_us() - q->submitted_us);
 }
 
 void db_answer(struct db_query *q)
@@ -62,9 +66,10 @@ void db_answer(struct db_query *q)
 		result = result_create(q->result, &statement_rows[q->steps[q->step_count - 1].statement]);
 		q->result = NULL;
 	}
+	if (done != NULL)
+		count_answer(db, q, e);
 	query_destroy(&q);
 	if (done != NULL) {
-		count_answer(db, e);
 		done(arg, e, result);
 		check_drained(db);
 	}
@@ -135,7 +140,7 @@ static void expire(struct db_query *q)
 	if (q->state == QUERY_ENDED)
 		return;
 	db_done_fn *done = take_callback(q);
-	count_answer(db, ERROR_TIMEOUT);
+	count_answer(db, q, ERROR_TIMEOUT);
 	done(arg, ERROR_TIMEOUT, NULL);
 	check_drained(db);
 }
@@ -198,7 +203,8 @@ static struct db_query *submit(struct db *db, const struct db_step steps[], size
 	q->kind = kind;
 	q->done = done;
 	q->arg = arg;
-	q->deadline_ms = clock_monotonic_ms() + db->options->db_wait_timeout_ms;
+	q->submitted_us = clock_monotonic_us();
+	q->deadline_ms = q->submitted_us / 1000 + db->options->db_wait_timeout_ms;
 	TAILQ_INSERT_TAIL(&db->queries, q, by_age);
 	db->query_count++;
 	enum error e = is_sound ? refusal(db) : ERROR_VALIDATION_FAILED;
@@ -325,6 +331,11 @@ void db_options_changed(struct db *db)
 		return;
 	db->statement_timeout_ms = db->options->db_wait_timeout_ms;
 	db->told_since_ms = clock_monotonic_ms();
+}
+
+void db_measure(struct db *db, struct scoreboard_common *measures)
+{
+	db->measures = measures;
 }
 
 struct db_stats db_stats(const struct db *db)

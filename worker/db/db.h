@@ -93,6 +93,8 @@ void db_listen(struct db *db, void (*on_notify)(void *arg, struct text payload),
 void db_drain(struct db *db, void (*done)(void *arg), void *arg);
 /* Asks PostgreSQL to cancel what still runs; for the end of a drain. Returns how many. */
 int db_cancel_all(struct db *db);
+/* Where times to wait and to answer are counted; nowhere before this. */
+void db_measure(struct db *db, struct scoreboard_common *measures);
 void db_close(struct db **db);
 /* The db_* options may have changed: connections that were told the old ones are replaced one by one. */
 void db_options_changed(struct db *db);

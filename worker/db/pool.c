@@ -72,6 +72,8 @@ void pool_on_ready(struct connection *c)
 	struct db *db = c->db;
 	mark_up(db);
 	db->reconnects += c->has_been_open;
+	if (db->slot != NULL)
+		SCOREBOARD_ADD(db->slot->counters.db_reconnects, c->has_been_open);
 	c->has_been_open = true;
 	for (int i = 0; i < db->count; i++) {
 		struct connection *other = &db->connections[i];
@@ -151,6 +153,9 @@ static struct db_query *take_waiting(struct db *db, enum statement_kind kind)
 	if (q != NULL) {
 		TAILQ_REMOVE(&db->waiting[kind], q, in_queue);
 		db->waiting_count--;
+		if (db->measures != NULL && q->attempts == 0)
+			(void)histogram_observe(
+				&db->measures->db_wait, &histogram_queries, db->dispatched_us - q->submitted_us);
 	}
 	return q;
 }
@@ -182,6 +187,7 @@ static void send_reads(struct connection *c)
 void pool_dispatch(struct db *db)
 {
 	struct connection *c;
+	db->dispatched_us = clock_monotonic_us();
 	while (!TAILQ_EMPTY(&db->waiting[STATEMENT_READ]) && (c = choose(db, 0, db->readers, POOL_READ_DEPTH)) != NULL)
 		send_reads(c);
 	while (!TAILQ_EMPTY(&db->waiting[STATEMENT_WRITE]) &&

@@ -5,27 +5,29 @@
 #include "worker/db/connection.h"
 
 struct db {
-	struct event_base *base;        /* not owned */
-	const struct options *options;  /* not owned; LIVE ones change */
-	struct scoreboard_slot *slot;   /* not owned; may be NULL in tests */
-	struct connection *connections; /* owned: readers, then writers, then the listener if any */
-	int count, readers, writers;    /* of connections; of each kind */
-	struct query_list queries;      /* by age: submitted, callback due */
-	int query_count;                /* of them */
-	struct query_list waiting[2];   /* by statement kind */
-	int waiting_count;              /* in both */
-	struct query_list ended;        /* outcome known, told in the next loop turn */
-	struct event *dispatch;         /* runs pool_dispatch at the end of this loop turn when activated */
-	struct event *tell;             /* runs the callbacks of `ended` in the next loop turn */
-	struct event *deadline;         /* the oldest query's, or the end of patience with a dead database */
-	int64_t deadline_due_ms;        /* when it rings, monotonic */
-	struct event *tick;             /* each second: recycling and silent connections */
-	struct event *drained;          /* tells db_drain's caller */
-	void (*on_drained)(void *arg);  /* NULL when no drain is under way */
+	struct event_base *base;            /* not owned */
+	const struct options *options;      /* not owned; LIVE ones change */
+	struct scoreboard_slot *slot;       /* not owned; may be NULL in tests */
+	struct scoreboard_common *measures; /* not owned; likewise: db_measure */
+	struct connection *connections;     /* owned: readers, then writers, then the listener if any */
+	int count, readers, writers;        /* of connections; of each kind */
+	struct query_list queries;          /* by age: submitted, callback due */
+	int query_count;                    /* of them */
+	struct query_list waiting[2];       /* by statement kind */
+	int waiting_count;                  /* in both */
+	struct query_list ended;            /* outcome known, told in the next loop turn */
+	struct event *dispatch;             /* runs pool_dispatch at the end of this loop turn when activated */
+	struct event *tell;                 /* runs the callbacks of `ended` in the next loop turn */
+	struct event *deadline;             /* the oldest query's, or the end of patience with a dead database */
+	int64_t deadline_due_ms;            /* when it rings, monotonic */
+	struct event *tick;                 /* each second: recycling and silent connections */
+	struct event *drained;              /* tells db_drain's caller */
+	void (*on_drained)(void *arg);      /* NULL when no drain is under way */
 	void *drained_arg;
 	void (*on_notify)(void *arg, struct text payload); /* NULL without db_listen */
 	void *notify_arg;
 	uint64_t reconnects, answered, errors; /* for db_stats */
+	int64_t dispatched_us;                 /* monotonic: when pool_dispatch last began */
 	bool is_up;                            /* the last attempt to use the database worked */
 	bool is_closing;                       /* db_close has begun */
 	int64_t down_since_ms;                 /* monotonic; 0 while up */

@@ -26,6 +26,7 @@ struct db_query {
 	struct db *db;                  /* not owned */
 	db_done_fn *done;               /* NULL when nobody waits any more: cancelled or answered by the deadline */
 	void *arg;                      /* the caller's */
+	int64_t submitted_us;           /* monotonic */
 	int64_t deadline_ms;            /* monotonic */
 	enum query_state state;
 	enum statement_kind kind; /* write for steps */

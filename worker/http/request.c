@@ -140,14 +140,19 @@ static int accept_weight(const struct request *rq, struct text type, int *specif
 	return best;
 }
 
-bool request_prefers(const struct request *rq, const char *media_type)
+bool request_prefers_over(const struct request *rq, const char *media_type, const char *other)
 {
-	int specificity, json_specificity;
+	int specificity, other_specificity;
 	int weight = accept_weight(rq, text_of(media_type), &specificity);
-	int json = accept_weight(rq, TEXT("application/json"), &json_specificity);
+	int other_weight = accept_weight(rq, text_of(other), &other_specificity);
 
 	/* At equal weight the type that is named outranks the one that only a wildcard covers. */
-	return weight > 0 && (weight > json || (weight == json && specificity > json_specificity));
+	return weight > 0 && (weight > other_weight || (weight == other_weight && specificity > other_specificity));
+}
+
+bool request_prefers(const struct request *rq, const char *media_type)
+{
+	return request_prefers_over(rq, media_type, "application/json");
 }
 
 void *request_context(const struct request *rq)

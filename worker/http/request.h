@@ -74,6 +74,8 @@ struct text request_query(struct request *rq, const char *name);
 struct text request_cookie(const struct request *rq, const char *name);
 /* Does Accept name this media type with a q above that of JSON? A missing Accept accepts anything (false). */
 bool request_prefers(const struct request *rq, const char *media_type);
+/* The same with a type of one's own in the place of JSON. */
+bool request_prefers_over(const struct request *rq, const char *media_type, const char *other);
 /* What http_options.context holds: the worker. */
 void *request_context(const struct request *rq);
 

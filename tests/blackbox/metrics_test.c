@@ -1,0 +1,471 @@
+/* The pool's numbers over HTTP: who may see them, in which format, that they are exact from any worker and never go down, and that their number has a bound. */
+#include "config.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/must.h"
+#include "tests/support/talk.h"
+
+#define TOKEN      "operators-only-0123456789"
+#define AUTHORIZED "Authorization: Bearer " TOKEN "\r\n"
+#define TEXT_FIRST "Accept: text/plain;version=0.0.4\r\n"
+#define AS_PROMETHEUS                                                                                                  \
+	"Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"        \
+	"text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n"
+
+static struct server *server;
+static struct client client;
+
+static void setup(void)
+{
+	server = server_start((const char *[]) { "ADMIN_TOKEN=" TOKEN, NULL });
+	client_init(&client, server->port);
+}
+
+static void teardown(void)
+{
+	client_fini(&client);
+	server_end(&server);
+}
+
+TestSuite(metrics, .init = setup, .fini = teardown, .timeout = 120);
+
+/* The document, over this connection; free it. */
+static char *scrape_over(struct client *c, const char *accept)
+{
+	struct reply r = client_request(c, "GET", "/metrics", format(AUTHORIZED "%s", accept), NULL);
+	char *document = strdup(r.body != NULL ? r.body : "");
+
+	cr_assert_eq(r.status, 200);
+	reply_free(&r);
+	return document;
+}
+
+static char *scrape(void)
+{
+	return scrape_over(&client, TEXT_FIRST);
+}
+
+/* The value of the sample with this name and these labels; -1 when there is none. */
+static double value_in(const char *document, const char *sample)
+{
+	size_t length = strlen(sample);
+
+	for (const char *at = document; (at = strstr(at, sample)) != NULL; at++)
+		if ((at == document || at[-1] == '\n') && at[length] == ' ')
+			return strtod(at + length, NULL);
+	return -1;
+}
+
+static double value(const char *sample)
+{
+	char *document = scrape();
+	double found = value_in(document, sample);
+
+	free(document);
+	return found;
+}
+
+struct wanted {
+	const char *sample;
+	double least;
+};
+
+static bool has_reached(void *arg)
+{
+	const struct wanted *w = arg;
+
+	return value(w->sample) >= w->least;
+}
+
+static void wait_for(const char *sample, double least)
+{
+	struct wanted w = { sample, least };
+
+	wait_until(has_reached, &w, sample, 20000);
+}
+
+static size_t count_lines(const char *document)
+{
+	size_t lines = 0;
+
+	for (; *document != '\0'; document++)
+		lines += *document == '\n';
+	return lines;
+}
+
+/* ---- who and how --------------------------------------------------------------------------------------------- */
+
+Test(metrics, to_anyone_but_the_operator_they_do_not_exist)
+{
+	static const char *const headers[] = { NULL, "Authorization: Bearer guessed\r\n",
+		"X-Owner-Token: " TOKEN "\r\n" };
+
+	for (size_t i = 0; i < COUNT_OF(headers); i++) {
+		struct reply r = client_request(&client, "GET", "/metrics", headers[i], NULL);
+
+		cr_expect_eq(r.status, 404, "%s", headers[i]);
+		cr_expect(strstr(r.body, "renovationd_") == NULL);
+		reply_free(&r);
+	}
+}
+
+Test(metrics, the_format_is_the_one_that_accept_prefers)
+{
+	static const struct {
+		const char *accept, *type;
+	} rows[] = {
+		{ "", "text/plain; version=0.0.4; charset=utf-8" },
+		{ "Accept: */*\r\n", "text/plain; version=0.0.4; charset=utf-8" },
+		{ TEXT_FIRST, "text/plain; version=0.0.4; charset=utf-8" },
+		{ "Accept: text/plain, application/openmetrics-text;q=0.2\r\n",
+			"text/plain; version=0.0.4; charset=utf-8" },
+		{ "Accept: application/openmetrics-text\r\n",
+			"application/openmetrics-text; version=1.0.0; charset=utf-8" },
+		{ AS_PROMETHEUS, "application/openmetrics-text; version=1.0.0; charset=utf-8" },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct reply r =
+			client_request(&client, "GET", "/metrics", format(AUTHORIZED "%s", rows[i].accept), NULL);
+		bool is_openmetrics = strstr(rows[i].type, "openmetrics") != NULL;
+
+		cr_expect_eq(r.status, 200);
+		cr_expect_str_eq(reply_header(&r, "Content-Type"), rows[i].type);
+		cr_expect_eq(strtoul(reply_header(&r, "Content-Length"), NULL, 10), r.body_length);
+		cr_expect_eq(r.body_length > 6 && strcmp(r.body + r.body_length - 6, "# EOF\n") == 0, is_openmetrics);
+		reply_free(&r);
+	}
+}
+
+Test(metrics, head_tells_the_length_without_the_document)
+{
+	struct reply r;
+
+	cr_assert(client_connect(&client));
+	cr_assert(client_send(&client, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n" AUTHORIZED "\r\n",
+		sizeof "HEAD /metrics HTTP/1.1\r\nHost: x\r\n" AUTHORIZED "\r\n" - 1));
+	r = client_receive(&client, true);
+	cr_expect_eq(r.status, 200);
+	cr_expect_gt(strtoul(reply_header(&r, "Content-Length"), NULL, 10), 1000);
+	reply_free(&r);
+}
+
+Test(metrics, promtool_accepts_the_document)
+{
+	struct talk talk;
+	char *document, *out, *path = strdup(format("%s/metrics.txt", test_folder()));
+	FILE *file;
+	int code;
+
+	talk_init(&talk, server);
+	talk_wait(&talk, talk_ask(&talk, "Is it dry? [sim:tool=add_task {\"title\":\"Measure\"}]", ""), "completed",
+		20000);
+	document = scrape();
+	file = fopen(path, "w");
+	cr_assert_not_null(file);
+	(void)fputs(document, file);
+	(void)fclose(file);
+	code = process_run((const char *[]) { "/bin/sh", "-c", "promtool check metrics <\"$0\"", path, NULL }, NULL,
+		NULL, &out, 30000);
+	cr_expect_eq(code, 0, "promtool check metrics ends with %d:\n%s", code, out);
+	free(out);
+	free(document);
+	free(path);
+	talk_fini(&talk);
+}
+
+/* ---- what they say ------------------------------------------------------------------------------------------- */
+
+static double simulator_stat(const char *name)
+{
+	struct reply r = simulator_request(server, "GET", "/sim/stats", NULL);
+	struct json_object *stats = reply_json(&r);
+	double found = json_object_get_double(json_object_at(stats, name));
+
+	json_object_put(stats);
+	reply_free(&r);
+	return found;
+}
+
+/* Over all models: the sum of a metric's samples whose labels contain `part`. */
+static double sum_in(const char *document, const char *name, const char *part)
+{
+	double sum = 0;
+
+	for (const char *line = document; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		const char *end = strchr(line, '\n'), *label = strstr(line, part);
+
+		if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == '{' && end != NULL &&
+			label != NULL && label < end)
+			sum += strtod(strchr(label, '}') + 1, NULL);
+	}
+	return sum;
+}
+
+Test(metrics, tokens_are_those_that_the_model_told)
+{
+	struct talk talk;
+	char *document;
+	double steps;
+
+	talk_init(&talk, server);
+	talk_wait(&talk, talk_ask(&talk, "Shall I tile? [sim:tool=add_task {\"title\":\"Tile\"}]", ""), "completed",
+		20000);
+	talk_wait(&talk, talk_ask(&talk, "How many tiles? [sim:words=120]", ""), "completed", 20000);
+	talk_wait(&talk, talk_ask(&talk, "Again? [sim:fault=503,times=1]", ""), "completed", 30000);
+	document = scrape();
+	cr_expect_gt(simulator_stat("inputTokens"), 0);
+	cr_expect_gt(simulator_stat("outputTokens"), 0);
+	cr_expect_float_eq(sum_in(document, "gen_ai_client_token_usage_sum", "token_type=\"input\""),
+		simulator_stat("inputTokens"), 0.5);
+	cr_expect_float_eq(sum_in(document, "gen_ai_client_token_usage_sum", "token_type=\"output\""),
+		simulator_stat("outputTokens"), 0.5);
+	steps = sum_in(document, "renovationd_model_calls_total", "outcome=\"ok\"");
+	cr_expect_float_eq(steps, 4, 0.5, "one for each step, two for that with a tool: %f", steps);
+	cr_expect_float_eq(
+		sum_in(document, "gen_ai_client_operation_duration_seconds_count", "error_type=\"overloaded\""), 1,
+		0.5);
+	cr_expect_float_eq(sum_in(document, "renovationd_model_retries_total", "model="), 1, 0.5);
+	cr_expect_float_eq(sum_in(document, "gen_ai_execute_tool_duration_seconds_count", "tool=\"add_task\""), 1, 0.5);
+	cr_expect_float_eq(value_in(document, "renovationd_turns_total{outcome=\"completed\"}"), 3, 0.5);
+	cr_expect_float_eq(value_in(document, "renovationd_turn_first_delta_seconds_count"), 3, 0.5);
+	free(document);
+	talk_fini(&talk);
+}
+
+Test(metrics, an_open_stream_is_in_flight_until_it_ends)
+{
+	static const char in_flight[] =
+		"renovationd_http_requests_in_flight{method=\"GET\",route=\"/api/turns/{id}/stream\"}";
+	struct talk talk;
+	struct stream stream;
+	const char *turn;
+
+	talk_init(&talk, server);
+	turn = talk_ask(&talk, "Slowly, please. [sim:chunks=400] [sim:delay=50ms]", "");
+	stream_open(&stream, server->port, talk.client.token, format("/api/turns/%s/stream", turn), NULL, NULL);
+	cr_assert_eq(stream.status, 200);
+	wait_for(in_flight, 1);
+	wait_for("renovationd_connections{kind=\"stream\"}", 1);
+	wait_for("renovationd_turns_running", 1);
+	wait_for("renovationd_rings_used", 1);
+	stream_close(&stream);
+	wait_for("renovationd_stream_duration_seconds_count", 1);
+	cr_expect_float_eq(value(in_flight), 0, 0.1);
+	cr_expect_float_eq(value("renovationd_streams_opened_total"), 1, 0.1);
+	talk_fini(&talk);
+}
+
+Test(metrics, the_service_and_its_processes_are_measured)
+{
+	char *document;
+
+	wait_for("renovationd_workers{state=\"ready\"}", 2);
+	wait_for("process_open_fds", 20);
+	document = scrape();
+	cr_expect_gt(value_in(document, "process_resident_memory_bytes"), 3 * 1000000);
+	cr_expect_gt(value_in(document, "process_cpu_seconds_total"), 0);
+	cr_expect_gt(value_in(document, "process_max_fds"), value_in(document, "process_open_fds"));
+	cr_expect_gt(value_in(document, "process_start_time_seconds"), 1.6e9);
+	cr_expect_gt(value_in(document, "renovationd_db_connections{state=\"idle\"}"), 0);
+	cr_expect_gt(value_in(document, "renovationd_accept_queue_limit"), 0);
+	cr_expect_float_eq(value_in(document, "renovationd_serving"), 1, 0.1);
+	cr_expect_float_eq(value_in(document, "renovationd_log_lines_dropped_total"), 0, 0.1);
+	cr_expect_lt(value_in(document, "renovationd_heartbeat_age_max_seconds"), 60);
+	free(document);
+}
+
+/* ---- exact --------------------------------------------------------------------------------------------------- */
+
+#define HEALTHS 500
+
+/* The slot of the worker that has this connection. */
+static int slot_of(struct client *c)
+{
+	struct reply r = client_request(c, "GET", "/health/status", NULL, NULL);
+	struct json_object *body = reply_json(&r);
+	int slot = json_object_get_int(json_object_at(body, "slot"));
+
+	json_object_put(body);
+	reply_free(&r);
+	return slot;
+}
+
+/* Connections to both workers; the balance gives neither all of them. */
+static void connect_both(struct client *one, struct client *other)
+{
+	client_init(one, server->port);
+	cr_assert(client_connect(one));
+	for (int i = 0; i < 200; i++) {
+		client_init(other, server->port);
+		cr_assert(client_connect(other));
+		if (slot_of(other) != slot_of(one))
+			return;
+		client_fini(other);
+	}
+	cr_assert_fail("all connections went to one worker");
+}
+
+static void ask_health(struct client *c, int times)
+{
+	for (int i = 0; i < times; i++) {
+		struct reply r = client_request(c, "GET", "/health", NULL, NULL);
+
+		cr_assert_eq(r.status, 200);
+		reply_free(&r);
+	}
+}
+
+Test(metrics, each_worker_tells_the_exact_totals_of_all)
+{
+	static const char healths[] =
+		"renovationd_http_requests_total{method=\"GET\",route=\"/health\",status=\"2xx\"}";
+	struct client both[2];
+
+	connect_both(&both[0], &both[1]);
+	ask_health(&both[0], HEALTHS);
+	ask_health(&both[1], HEALTHS / 2);
+	for (int i = 0; i < 2; i++) {
+		char *document = scrape_over(&both[i], TEXT_FIRST);
+
+		cr_expect_float_eq(value_in(document, healths), HEALTHS + HEALTHS / 2, 0.5);
+		cr_expect_float_eq(
+			value_in(document,
+				"renovationd_http_request_duration_seconds_count{method=\"GET\",route=\"/health\"}"),
+			HEALTHS + HEALTHS / 2, 0.5);
+		free(document);
+	}
+	client_fini(&both[0]);
+	client_fini(&both[1]);
+}
+
+static bool is_cumulative(const char *line)
+{
+	static const char *const ends[] = { "_total", "_bucket", "_count", "_sum" };
+	size_t length = strcspn(line, "{ \n");
+
+	for (size_t i = 0; line[0] != '#' && i < COUNT_OF(ends); i++)
+		if (length > strlen(ends[i]) && strncmp(line + length - strlen(ends[i]), ends[i], strlen(ends[i])) == 0)
+			return true;
+	return false;
+}
+
+/* No counter of `before` is smaller or missing in `after`; how many there were. */
+static int expect_monotone(const char *before, const char *after)
+{
+	int counters = 0;
+
+	for (const char *line = before; *line != '\0'; line = strchr(line, '\n') + 1) {
+		const char *space = strchr(line, ' ');
+		char *sample = strndup(line, (size_t)(space - line));
+
+		/* Label values hold no spaces here. */
+		if (is_cumulative(line)) {
+			cr_expect_geq(value_in(after, sample), strtod(space, NULL), "%s", sample);
+			counters++;
+		}
+		free(sample);
+	}
+	return counters;
+}
+
+static void make_some_of_each(struct talk *talk)
+{
+	talk_wait(talk, talk_ask(talk, "Which primer?", ""), "completed", 20000);
+	talk_wait(talk, talk_ask(talk, "And this? [sim:fault=400]", ""), "failed", 20000);
+	ask_health(&talk->client, 20);
+}
+
+static bool are_dead(void *arg)
+{
+	const pid_t *pids = arg;
+
+	return !pid_is_alive(pids[0]) && !pid_is_alive(pids[1]);
+}
+
+Test(metrics, nothing_goes_down_when_a_worker_is_killed)
+{
+	struct talk talk;
+	pid_t pids[8];
+	char *before, *after;
+
+	talk_init(&talk, server);
+	make_some_of_each(&talk);
+	before = scrape();
+	cr_assert_eq(server_workers(server, pids, 8), 2);
+	for (int i = 0; i < 2; i++)
+		(void)kill(pids[i], SIGKILL);
+	client_disconnect(&client);
+	wait_until(are_dead, pids, "both are dead", 10000);
+	wait_for("renovationd_workers{state=\"ready\"}", 2);
+	after = scrape();
+	cr_expect_gt(expect_monotone(before, after), 300);
+	cr_expect_geq(value_in(after, "renovationd_turns_total{outcome=\"failed\"}"), 1);
+	free(before);
+	free(after);
+	talk_fini(&talk);
+}
+
+/* ---- bounded ------------------------------------------------------------------------------------------------- */
+
+#define PATHS 10000
+#define BATCH 50
+
+/* So many requests at once, all for paths that nobody has. */
+static void ask_for_nothing(struct client *c, int first)
+{
+	char *bytes = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&bytes, &length);
+
+	for (int i = first; i < first + BATCH; i++)
+		(void)fprintf(out, "GET /%s/%d-%d%s HTTP/1.1\r\nHost: x\r\n\r\n", i % 3 ? "api/rooms" : "wp-admin", i,
+			i * 7919, i % 2 ? "/x?y=z" : "");
+	(void)fclose(out);
+	cr_assert(client_send(c, bytes, length));
+	free(bytes);
+	for (int i = 0; i < BATCH; i++) {
+		struct reply r = client_receive(c, false);
+
+		cr_assert(r.status >= 400 && r.status < 500, "%d", r.status);
+		if (r.is_closed) {
+			client_disconnect(c);
+			(void)client_connect(c);
+			reply_free(&r);
+			return;
+		}
+		reply_free(&r);
+	}
+}
+
+Test(metrics, ten_thousand_random_paths_make_no_series)
+{
+	static const char unmatched[] =
+		"renovationd_http_requests_total{method=\"\",route=\"unmatched\",status=\"4xx\"}";
+	struct client c;
+	char *before, *after;
+
+	client_init(&c, server->port);
+	cr_assert(client_connect(&c));
+	ask_for_nothing(&c, 0);
+	ask_health(&client, 1);
+	free(scrape());
+	before = scrape();
+	for (int i = BATCH; i < PATHS; i += BATCH)
+		ask_for_nothing(&c, i);
+	after = scrape();
+	/* A row for the resource whose ids were no UUIDs at most. */
+	cr_expect_leq(count_lines(after), count_lines(before) + 30, "%zu lines, then %zu", count_lines(before),
+		count_lines(after));
+	cr_expect_float_eq(value_in(after, unmatched), PATHS, 0.5);
+	cr_expect(strstr(after, "wp-admin") == NULL);
+	free(before);
+	free(after);
+	client_fini(&c);
+}
