@@ -306,6 +306,7 @@ struct scoreboard_pool {
 	_Atomic int32_t supervisor_pid;                 /* of the process that writes here */
 	_Atomic int64_t supervisor_beat_us;             /* monotonic; each second */
 	_Atomic uint64_t restarts[DEATH_CAUSES];        /* abnormal ends by cause */
+	_Atomic uint32_t slot_restarts[SLOTS_MAX];      /* abnormal ends by slot */
 	_Atomic uint64_t reloads[RELOAD_RESULTS];       /* by result */
 	_Atomic uint64_t upgrades[2];                   /* failed, done */
 	_Atomic uint32_t last_reload_result;            /* enum reload_result */

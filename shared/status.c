@@ -160,13 +160,16 @@ static void put_load(struct buffer *out, const struct scoreboard_slot *slot, boo
 	buffer_append_char(out, '}');
 }
 
-static void put_worker(struct buffer *out, const struct scoreboard_slot *slot, int index, int64_t now_us)
+static void put_worker(struct buffer *out, const struct scoreboard *board, int index, int64_t now_us)
 {
+	const struct scoreboard_slot *slot = &board->slots[index];
 	int32_t pid = SCOREBOARD_GET(slot->pid);
 	uint32_t state = SCOREBOARD_GET(slot->state);
 	int64_t started_us = SCOREBOARD_GET(slot->started_at_us), ready_us = SCOREBOARD_GET(slot->ready_at_us);
 	int64_t beat_us = SCOREBOARD_GET(slot->heartbeat_us);
-	bool is_sick = pid < 0 || pid > PID_SANE || state > WORKER_EXITED || beat_us > now_us + LAG_SANE_US;
+	int64_t memory_bytes = SCOREBOARD_GET(slot->process.resident_bytes);
+	bool is_sick = memory_bytes < 0 || pid < 0 || pid > PID_SANE || state > WORKER_EXITED ||
+		       beat_us > now_us + LAG_SANE_US;
 
 	put_number(out, "{\"slot\":", index);
 	put_number(out, ",\"pid\":", pid < 0 || pid > PID_SANE ? 0 : pid);
@@ -180,6 +183,8 @@ static void put_worker(struct buffer *out, const struct scoreboard_slot *slot, i
 	put_last_request(out, slot, now_us);
 	put_drain(out, slot, now_us);
 	put_unsigned(out, ",\"log_dropped\":", SCOREBOARD_GET(slot->log_dropped));
+	put_unsigned(out, ",\"restarts\":", SCOREBOARD_GET(board->pool.slot_restarts[index]));
+	put_number(out, ",\"memory_bytes\":", memory_bytes < 0 ? 0 : memory_bytes);
 	put_bool(out, ",\"is_sick\":", is_sick);
 	buffer_append_char(out, '}');
 }
@@ -195,7 +200,7 @@ static void put_workers(struct buffer *out, const struct scoreboard *board, int6
 		if (!is_first)
 			buffer_append_char(out, ',');
 		is_first = false;
-		put_worker(out, &board->slots[i], i, now_us);
+		put_worker(out, board, i, now_us);
 	}
 	buffer_append_char(out, ']');
 }

@@ -62,4 +62,5 @@ void postmortem_write(struct supervisor *s, const struct slot *slot, int status,
 	atomic_store_explicit(&death->at_us, clock_wall_us(), memory_order_release);
 	SCOREBOARD_SET(pool->deaths_next, (row + 1) % DEATHS_KEPT);
 	SCOREBOARD_ADD(pool->restarts[cause], 1);
+	SCOREBOARD_ADD(pool->slot_restarts[slot->index], 1);
 }
