@@ -1,4 +1,4 @@
-/* leavers.c: workers that drain because others took their place: told once, given the time of a drain, then the time of a stop, then killed. At most two
+/* leavers.c: workers that drain because others took their place: told once, given the time of a drain, told again to end it soon, then killed. At most two
  * generations drain side by side. Called by waves.c and scale.c, and each half second by rollover.c. A stop of the service is shutdown.c's part. */
 #include "config.h"
 #include "supervisor/change.h"
@@ -30,7 +30,8 @@ static void hurry(struct supervisor *s, struct slot *slot, const char *why)
 		F_INT("worker_pid", slot->pid), F_INT("generation", slot->generation));
 	slot->is_hurried = true;
 	slot->leave_until_ms = clock_monotonic_ms() + s->options->shutdown_ms;
-	tell(slot, true);
+	/* Told a second time, a drain ends within seconds and still closes nothing that a client may be about to use. */
+	tell(slot, false);
 }
 
 void leavers_hurry(struct supervisor *s)
