@@ -3,14 +3,17 @@
 #include "config.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shared/must.h"
@@ -66,6 +69,18 @@ static struct server *start(const char *const extra[])
 	cr_assert_eq(symlink(built("gemini-sim"), format("%s/gemini-sim", folder)), 0);
 	setenv("RENOVATIOND_PROGRAMS", folder, 1);
 	return server_start(extra);
+}
+
+/* A program that is no good, in the way that `mode` names (impostor.c); the good one lies beside it for what must look right. */
+static void install_impostor(const char *name, const char *mode)
+{
+	int fd = open(format("%s/mode", folder), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, mode, strlen(mode)), (ssize_t)strlen(mode));
+	close(fd);
+	install(built(name), format("real-%s", name));
+	install(built("impostor"), name);
 }
 
 static ino_t program_of(pid_t pid)
@@ -147,6 +162,146 @@ static void expect_upgrade(struct server *s)
 	json_object_put(line);
 }
 
+/* The words for people; the result must be "failed". Static. */
+static const char *failed_upgrade(struct server *s)
+{
+	struct json_object *line = upgrade(s);
+	const char *text = format("%s", json_at(line, "text"));
+
+	cr_expect_str_eq(json_at(line, "result"), "failed", "%s", text);
+	json_object_put(line);
+	return text;
+}
+
+static ino_t inode_of_listener(pid_t pid, int port)
+{
+	char line[512], state[8];
+	unsigned local_port;
+	unsigned long inode;
+	ino_t found = 0;
+	FILE *table = fopen(format("/proc/%d/net/tcp", (int)pid), "r");
+
+	cr_assert_not_null(table);
+	while (found == 0 && fgets(line, sizeof line, table) != NULL)
+		if (sscanf(line, " %*d: %*8x:%x %*8x:%*x %7s %*x:%*x %*x:%*x %*x %*d %*d %lu", &local_port, state,
+			    &inode) == 3 &&
+			(int)local_port == port && strcmp(state, "0A") == 0)
+			found = inode;
+	(void)fclose(table);
+	cr_assert_neq(found, 0);
+	return found;
+}
+
+static int count_descriptors(pid_t pid)
+{
+	DIR *list = opendir(format("/proc/%d/fd", (int)pid));
+	int count = 0;
+
+	cr_assert_not_null(list);
+	while (readdir(list) != NULL)
+		count++;
+	(void)closedir(list);
+	return count;
+}
+
+struct workers {
+	struct server *server;
+	pid_t pids[8];
+	int wanted;
+};
+
+static bool are_there(void *arg)
+{
+	struct workers *w = arg;
+
+	return server_workers(w->server, w->pids, 8) == w->wanted;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+	return *(const pid_t *)a - *(const pid_t *)b;
+}
+
+/* Their pids, in order. */
+static void wait_for_workers(struct server *s, int count, pid_t *pids)
+{
+	struct workers w = { .server = s, .wanted = count };
+
+	wait_until(are_there, &w, "as many workers as wanted", WAIT_MS);
+	memcpy(pids, w.pids, (size_t)count * sizeof *pids);
+	qsort(pids, (size_t)count, sizeof *pids, compare_pids);
+}
+
+/* ---- clients --------------------------------------------------------------------------------------------------- */
+
+/* Requests one after the other from a process beside the test, which does nothing else: whoever is slow, it must not be the client. */
+struct clients {
+	pid_t pid;
+	struct seen {
+		atomic_bool is_over; /* stop */
+		atomic_int answered;
+		atomic_int failed;
+		atomic_int last_status; /* of the last failure */
+	} * seen;
+};
+
+static void ask_for_ever(struct seen *seen, int port)
+{
+	struct client kept;
+
+	client_init(&kept, port);
+	while (!seen->is_over) {
+		struct client fresh;
+
+		client_init(&fresh, port);
+		for (int i = 0; i < 2; i++) {
+			struct reply r = client_request(i ? &kept : &fresh, "GET", "/health", NULL, NULL);
+
+			if (r.status == 200) {
+				seen->answered++;
+			} else {
+				seen->failed++;
+				seen->last_status = r.status;
+			}
+			reply_free(&r);
+		}
+		client_fini(&fresh);
+		pause_ms(1);
+	}
+	client_fini(&kept);
+}
+
+static void clients_start(struct clients *c, int port)
+{
+	c->seen = mmap(NULL, sizeof *c->seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert(c->seen != MAP_FAILED);
+	c->pid = fork();
+	cr_assert_geq(c->pid, 0);
+	if (c->pid != 0)
+		return;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	ask_for_ever(c->seen, port);
+	_exit(0);
+}
+
+static bool has_answered(void *arg)
+{
+	const struct clients *c = arg;
+
+	return c->seen->answered > 20;
+}
+
+/* They must have been answered, each time. */
+static void clients_end(struct clients *c)
+{
+	wait_until(has_answered, c, "requests are answered", WAIT_MS);
+	c->seen->is_over = true;
+	cr_assert_eq(waitpid(c->pid, NULL, 0), c->pid);
+	cr_expect_eq(c->seen->failed, 0, "%d of %d requests failed, the last with %d", c->seen->failed,
+		c->seen->failed + c->seen->answered, c->seen->last_status);
+	(void)munmap(c->seen, sizeof *c->seen);
+}
+
 static bool answers(int port)
 {
 	struct client c;
@@ -167,23 +322,173 @@ Test(upgrade, new_program_has_the_old_process_and_new_workers)
 {
 	struct server *s = start(NULL);
 	pid_t supervisor = s->supervisor->pid, before[8], after[8];
-	ino_t old_program = program_of(supervisor);
+	ino_t old_program = program_of(supervisor), listener = inode_of_listener(supervisor, s->port);
 
-	cr_assert_eq(server_workers(s, before, 8), 2);
+	wait_for_workers(s, 2, before);
 	install(built("renovationd"), "renovationd");
 	install(built("renovationd-worker"), "renovationd-worker");
 	expect_upgrade(s);
 	cr_expect(process_is_running(s->supervisor));
 	cr_expect_neq(program_of(supervisor), old_program);
 	cr_expect_eq(program_of(supervisor), file_of("renovationd"));
+	cr_expect_eq(inode_of_listener(supervisor, s->port), listener);
 	wait_lines(s->supervisor, "\"msg\":\"worker ended\"", 2);
-	cr_assert_eq(server_workers(s, after, 8), 2);
+	wait_for_workers(s, 2, after);
 	for (int i = 0; i < 2; i++) {
 		cr_expect_eq(program_of(after[i]), file_of("renovationd-worker"));
 		cr_expect(after[i] != before[0] && after[i] != before[1]);
 	}
 	cr_expect(answers(s->port));
 	cr_expect_eq(count_lines(s->supervisor, "\"level\":\"error\""), 0);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(upgrade, three_in_a_row_fail_no_request_and_leave_nothing_behind)
+{
+	struct server *s = start(NULL);
+	struct clients c;
+	int descriptors = 0;
+
+	clients_start(&c, s->port);
+	for (int i = 1; i <= 3; i++) {
+		install(built("renovationd"), "renovationd");
+		expect_upgrade(s);
+		wait_lines(s->supervisor, format("\"generation\":%d,\"cause\":\"asked to leave\"", i), 2);
+		if (i == 1)
+			descriptors = count_descriptors(s->supervisor->pid);
+	}
+	cr_expect_eq(count_descriptors(s->supervisor->pid), descriptors);
+	clients_end(&c);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+#define LONG_ANSWER "How long does screed dry? [sim:chunks=60][sim:delay=50ms]"
+
+Test(upgrade, answer_that_is_being_written_loses_and_repeats_nothing)
+{
+	struct server *s = start(NULL);
+	struct talk t, other;
+	struct followed undisturbed, f;
+	struct json_object *answer;
+	const char *turn;
+
+	talk_init(&other, s);
+	undisturbed = talk_follow(&other, talk_ask(&other, LONG_ANSWER, ""), "", WAIT_MS);
+	talk_init(&t, s);
+	turn = talk_ask(&t, LONG_ANSWER, "");
+	install(built("renovationd"), "renovationd");
+	install(built("renovationd-worker"), "renovationd-worker");
+	process_signal(s->supervisor, SIGUSR2);
+	f = talk_follow(&t, turn, "", WAIT_MS);
+	cr_expect(f.is_done);
+	cr_expect_not(f.has_gap, "%s", f.events);
+	cr_expect_eq(f.rewinds, 0);
+	cr_expect_str_eq(f.text, undisturbed.text);
+	answer = talk_answer(&t, turn);
+	cr_expect_str_eq(json_at(answer, "content"), f.text);
+	json_object_put(answer);
+	wait_lines(s->supervisor, "\"msg\":\"upgrade done\"", 1);
+	followed_free(&f);
+	followed_free(&undisturbed);
+	talk_fini(&t);
+	talk_fini(&other);
+	server_end(&s);
+}
+
+/* ---- the new program is no good ---------------------------------------------------------------------------------- */
+
+/* Refused with these words, and everything is as it was. */
+static void expect_refusal(struct server *s, const char *words)
+{
+	pid_t supervisor = s->supervisor->pid, before[8], after[8];
+	ino_t program = program_of(supervisor);
+	const char *text;
+
+	wait_for_workers(s, 2, before);
+	text = failed_upgrade(s);
+
+	cr_expect_not_null(strstr(text, words), "%s", text);
+	cr_expect_eq(program_of(supervisor), program);
+	wait_for_workers(s, 2, after);
+	cr_expect_eq(memcmp(before, after, 2 * sizeof before[0]), 0);
+	cr_expect(answers(s->port));
+}
+
+Test(upgrade, program_that_cannot_be_run_or_fails_its_check_is_refused_in_words)
+{
+	struct server *s = start((const char *[]) { "RENOVATIOND_UPGRADE_CHECK_MS=1500", NULL });
+	struct clients c;
+	int fd;
+
+	clients_start(&c, s->port);
+	cr_assert_eq(unlink(format("%s/renovationd", folder)), 0);
+	expect_refusal(s, "No such file or directory");
+	install(built("renovationd"), "renovationd");
+	cr_assert_eq(chmod(format("%s/renovationd", folder), 0644), 0);
+	expect_refusal(s, "Permission denied");
+	cr_assert_eq(unlink(format("%s/renovationd", folder)), 0);
+	fd = open(format("%s/renovationd", folder), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	cr_assert_eq(write(fd,
+			     "\x7f"
+			     "ELF, almost",
+			     12),
+		12);
+	close(fd);
+	expect_refusal(s, "Exec format error");
+	install_impostor("renovationd", "fail");
+	expect_refusal(s, "ended with 3 and no report");
+	install_impostor("renovationd", "die");
+	expect_refusal(s, "died of SIGKILL");
+	install_impostor("renovationd", "hang");
+	expect_refusal(s, "took longer than 1500 ms");
+	install_impostor("renovationd", "layouts");
+	expect_refusal(s, "the running service has scoreboard=0");
+	clients_end(&c);
+	install(built("renovationd"), "renovationd");
+	cr_assert_eq(unlink(format("%s/mode", folder)), 0);
+	expect_upgrade(s);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(upgrade, workers_that_do_not_start_bring_the_old_program_back)
+{
+	struct server *s = start((const char *[]) { "RENOVATIOND_BOOT_TIMEOUT_MS=4000", NULL });
+	pid_t supervisor = s->supervisor->pid, before[8], after[8];
+	ino_t program = program_of(supervisor), worker_program;
+	static const char *const modes[] = { "worker fails", "worker hangs" };
+	struct clients c;
+
+	wait_for_workers(s, 2, before);
+	worker_program = program_of(before[0]);
+	clients_start(&c, s->port);
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		const char *text;
+
+		install(built("renovationd"), "renovationd");
+		install_impostor("renovationd-worker", modes[i]);
+		text = failed_upgrade(s);
+		cr_expect_not_null(strstr(text, "rolled back"), "%s", text);
+		cr_expect_eq(program_of(supervisor), program);
+		cr_expect_neq(program_of(supervisor), file_of("renovationd"));
+		wait_lines(s->supervisor, "\"generation\":2", 2);
+		wait_for_workers(s, 2, after);
+		cr_expect_eq(memcmp(before, after, 2 * sizeof before[0]), 0, "%s: the old workers serve on", modes[i]);
+	}
+	clients_end(&c);
+
+	/* The old program's workers are followed by its own, whatever lies at their path now. */
+	(void)kill(before[0], SIGKILL);
+	wait_lines(s->supervisor, "\"msg\":\"worker ready\"", 3);
+	wait_for_workers(s, 2, after);
+	for (int i = 0; i < 2; i++)
+		cr_expect_eq(program_of(after[i]), worker_program);
+
+	install(built("renovationd-worker"), "renovationd-worker");
+	expect_upgrade(s);
+	cr_expect_eq(program_of(supervisor), file_of("renovationd"));
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
