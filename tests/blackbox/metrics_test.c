@@ -403,10 +403,49 @@ Test(metrics, nothing_goes_down_when_a_worker_is_killed)
 		(void)kill(pids[i], SIGKILL);
 	client_disconnect(&client);
 	wait_until(are_dead, pids, "both are dead", 10000);
+	wait_for("renovationd_worker_restarts_total{cause=\"killed\"}", 2);
 	wait_for("renovationd_workers{state=\"ready\"}", 2);
 	after = scrape();
 	cr_expect_gt(expect_monotone(before, after), 300);
 	cr_expect_geq(value_in(after, "renovationd_turns_total{outcome=\"failed\"}"), 1);
+	free(before);
+	free(after);
+	talk_fini(&talk);
+}
+
+Test(metrics, nothing_goes_down_over_a_reload)
+{
+	struct talk talk;
+	char *before, *after;
+
+	talk_init(&talk, server);
+	make_some_of_each(&talk);
+	before = scrape();
+	process_signal(server->supervisor, SIGHUP);
+	wait_for("renovationd_generation", 2);
+	wait_for("renovationd_reloads_total{result=\"replaced\"}", 1);
+	after = scrape();
+	cr_expect_gt(expect_monotone(before, after), 300);
+	cr_expect_float_eq(value_in(after, "renovationd_last_reload_success"), 1, 0.1);
+	cr_expect_gt(value_in(after, "renovationd_last_reload_timestamp_seconds"), 1.6e9);
+	free(before);
+	free(after);
+	talk_fini(&talk);
+}
+
+Test(metrics, nothing_goes_down_over_an_upgrade)
+{
+	struct talk talk;
+	char *before, *after;
+
+	talk_init(&talk, server);
+	make_some_of_each(&talk);
+	before = scrape();
+	process_signal(server->supervisor, SIGUSR2);
+	wait_for("renovationd_upgrades_total{result=\"done\"}", 1);
+	after = scrape();
+	cr_expect_gt(expect_monotone(before, after), 300);
+	cr_expect_float_eq(value_in(after, "renovationd_last_upgrade_success"), 1, 0.1);
 	free(before);
 	free(after);
 	talk_fini(&talk);
