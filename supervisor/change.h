@@ -64,6 +64,7 @@ struct rollover {
 	struct change next;            /* waits */
 	struct waiter *overtaken;      /* to be told that theirs will not happen */
 	int64_t begun_ms;              /* monotonic; of `now`, or of the last */
+	bool has_started;              /* `now`, or the last, started workers */
 	struct event *begin;           /* timer: `next` starts */
 	struct event *deadline;        /* timer: of the step */
 	/* reload.c */

@@ -9,8 +9,9 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-#define BETWEEN_RELOADS_MS 2000
-#define NOT_YET_MS         200 /* the first generation is still on its way */
+#define BETWEEN_RELOADS_MS 2000 /* that start workers */
+#define BETWEEN_READS_MS   200  /* that were refused before, or told to workers that run */
+#define NOT_YET_MS         200  /* the first generation is still on its way */
 #define TICK_US            500000
 #define WAITERS_MAX        64
 
@@ -98,7 +99,7 @@ static void arm_begin(struct rollover *r)
 	int64_t wait_ms = 0;
 
 	if (r->next.kind == CHANGE_RELOAD && r->begun_ms != 0)
-		wait_ms = r->begun_ms + BETWEEN_RELOADS_MS - clock_monotonic_ms();
+		wait_ms = r->begun_ms + (r->has_started ? BETWEEN_RELOADS_MS : BETWEEN_READS_MS) - clock_monotonic_ms();
 	arm(r->begin, wait_ms > 0 ? wait_ms : 0);
 }
 
@@ -180,6 +181,7 @@ static void on_begin(evutil_socket_t fd, short what, void *arg)
 	r->now = r->next;
 	memset(&r->next, 0, sizeof r->next);
 	r->begun_ms = clock_monotonic_ms();
+	r->has_started = false;
 	LOG(LOG_INFO, "change begins", F_STR("event", change_names[r->now.kind]), F_STR("who", r->now.who),
 		F_INT("generation", s->generation));
 	switch (r->now.kind) {

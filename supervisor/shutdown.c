@@ -168,7 +168,8 @@ static void tell_workers(struct supervisor *s)
 		if (slot->pid == 0)
 			continue;
 		slot->is_leaving = true;
-		if (!channel_send(slot, &m))
+		/* Who does not read yet hears the signal. */
+		if (!channel_send(slot, &m) || !slot->is_ready)
 			(void)kill(slot->pid, SIGTERM);
 	}
 }

@@ -97,6 +97,7 @@ void waves_begin(struct supervisor *s, const struct birth *birth, int count)
 	struct rollover *r = s->rollover;
 
 	r->step = STEP_STARTING;
+	r->has_started = true;
 	r->birth = *birth;
 	r->needed = count;
 	r->promoted = 0;
