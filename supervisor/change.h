@@ -10,13 +10,6 @@
 #include "supervisor/rollover.h"
 #include "supervisor/upgrade.h"
 
-#pragma weak upgrade_is_running
-
-static inline bool change_is_upgrading(const struct supervisor *s)
-{
-	return upgrade_is_running != NULL && upgrade_is_running(s);
-}
-
 enum change_kind { CHANGE_NONE, CHANGE_RELOAD, CHANGE_DRAIN, CHANGE_RESUME, CHANGE_REPLACE, CHANGE_TAKE_OVER };
 
 enum change_step {

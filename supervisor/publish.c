@@ -19,7 +19,7 @@ static enum pool_state state_of(const struct supervisor *s)
 {
 	if (s->state == SUPERVISOR_STOPPING)
 		return POOL_STOPPING;
-	if (change_is_upgrading(s))
+	if (upgrade_is_running(s))
 		return POOL_UPGRADING;
 	if (is_changing(s))
 		return POOL_RELOADING;

@@ -112,7 +112,7 @@ bool change_ask(struct supervisor *s, enum change_kind kind, int slot, const cha
 		*why_out = "the service is stopping";
 		return false;
 	}
-	if (change_is_upgrading(s) && kind != CHANGE_TAKE_OVER) {
+	if (upgrade_is_running(s) && kind != CHANGE_TAKE_OVER) {
 		*why_out = "an upgrade is under way";
 		return false;
 	}

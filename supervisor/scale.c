@@ -45,7 +45,7 @@ static const char *why_not(const struct supervisor *s, int workers)
 
 	if (r == NULL || s->state == SUPERVISOR_STOPPING)
 		return "the service is stopping";
-	if (change_is_upgrading(s))
+	if (upgrade_is_running(s))
 		return "an upgrade is under way";
 	if (r->step != STEP_IDLE && r->now.kind != CHANGE_REPLACE)
 		return "another change is under way";
