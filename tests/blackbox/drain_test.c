@@ -1,0 +1,494 @@
+/* What a worker does that others have replaced: no idle connection is closed, answers go on where they are streamed, readers are moved one by one, and whatever
+ * takes longer than it may is taken over by the new workers without a lost or repeated event. */
+#include "config.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "shared/must.h"
+#include "tests/support/talk.h"
+
+TestSuite(drain, .timeout = 120);
+
+#define LONG_ANSWER "How long does screed dry? [sim:chunks=100][sim:delay=40ms]"
+
+struct pool {
+	struct server *server;
+	pid_t pids[64]; /* of the workers before the reload */
+	int count;
+};
+
+static int count_alive(const struct pool *p)
+{
+	int alive = 0;
+
+	for (int i = 0; i < p->count; i++)
+		alive += pid_is_alive(p->pids[i]);
+	return alive;
+}
+
+static bool is_one_left(void *arg)
+{
+	return count_alive(arg) == 1;
+}
+
+static bool are_gone(void *arg)
+{
+	const struct pool *p = arg;
+
+	for (int i = 0; i < p->count; i++)
+		if (pid_is_alive(p->pids[i]))
+			return false;
+	return true;
+}
+
+/* HUP; the workers of before drain, others serve. */
+static struct pool reload(struct server *s)
+{
+	struct pool p = { .server = s };
+	char *said = process_errors(s->supervisor);
+	size_t before = strlen(said);
+	int64_t give_up = now_ms() + 20000;
+	bool is_done = false;
+
+	free(said);
+	p.count = server_workers(s, p.pids, 64);
+	process_signal(s->supervisor, SIGHUP);
+	while (!is_done) {
+		said = process_errors(s->supervisor);
+		is_done = strlen(said) > before && strstr(said + before, "\"result\":\"replaced\"") != NULL;
+		cr_assert(now_ms() < give_up, "no reload:\n%.4000s", said + before);
+		free(said);
+		pause_ms(10);
+	}
+	return p;
+}
+
+static struct server *start(const char *drain, const char *streams)
+{
+	return server_start((const char *[]) { format("RENOVATIOND_DRAIN_TIMEOUT_MS=%s", drain),
+		format("RENOVATIOND_DRAIN_STREAMS_MS=%s", streams), NULL });
+}
+
+static struct reply get(struct client *c, const char *path)
+{
+	return client_request(c, "GET", path, NULL, NULL);
+}
+
+static void expect_answer(struct client *c, bool says_close)
+{
+	struct reply r = get(c, "/health");
+	const char *connection = reply_header(&r, "Connection");
+
+	cr_expect_eq(r.status, 200);
+	cr_expect_eq(connection != NULL && strcasecmp(connection, "close") == 0, says_close, "%s", r.head);
+	reply_free(&r);
+}
+
+/* ---- connections ----------------------------------------------------------------------------------------------- */
+
+Test(drain, a_worker_with_nothing_left_leaves_at_once)
+{
+	struct server *s = start("60000", "60000");
+	struct pool old = reload(s);
+
+	wait_until(are_gone, &old, "old workers leave", 10000);
+	server_end(&s);
+}
+
+Test(drain, the_next_answer_on_a_kept_connection_says_close_and_new_connections_go_elsewhere)
+{
+	struct server *s = start("60000", "60000");
+	struct client c[6], fresh;
+	struct pool old;
+
+	for (int i = 0; i < 6; i++) {
+		client_init(&c[i], s->port);
+		expect_answer(&c[i], false);
+	}
+	old = reload(s);
+	cr_expect(count_alive(&old) > 0, "whoever has connections stays");
+	for (int i = 0; i < 6; i++) {
+		client_init(&fresh, s->port);
+		expect_answer(&fresh, false);
+		client_fini(&fresh);
+	}
+	for (int i = 0; i < 6; i++) {
+		expect_answer(&c[i], true);
+		client_fini(&c[i]);
+	}
+	wait_until(are_gone, &old, "old workers leave with their last connection", 10000);
+	server_end(&s);
+}
+
+Test(drain, idle_connections_outlive_their_worker)
+{
+	struct server *s = start("1000", "1000");
+	struct client c[20];
+	struct pool old;
+	char byte;
+
+	for (int i = 0; i < 20; i++) {
+		client_init(&c[i], s->port);
+		if (i < 10)
+			expect_answer(&c[i], false);
+		else
+			cr_assert(client_connect(&c[i])); /* nothing was asked on it yet */
+	}
+	old = reload(s);
+	wait_until(are_gone, &old, "old workers leave after drain_timeout_ms", 20000);
+	for (int i = 0; i < 20; i++) {
+		cr_expect_lt(recv(c[i].fd, &byte, 1, MSG_DONTWAIT), 0, "connection %d was closed", i);
+
+		int fd = c[i].fd;
+
+		expect_answer(&c[i], false);
+		cr_expect_eq(c[i].fd, fd, "connection %d was replaced", i);
+		client_fini(&c[i]);
+	}
+	server_end(&s);
+}
+
+Test(drain, questions_are_taken_on_connections_that_a_draining_worker_has)
+{
+	struct server *s = start("60000", "60000");
+	struct talk t;
+	struct pool old;
+
+	talk_init(&t, s);
+	old = reload(s);
+	wait_until(is_one_left, &old, "the worker without a connection leaves", 10000);
+
+	const char *turn = talk_ask(&t, "How long does screed dry? [sim:chunks=20][sim:delay=20ms]", "");
+	struct followed f = talk_follow(&t, turn, "", 20000);
+
+	cr_expect(f.is_done && !f.has_gap);
+	talk_wait(&t, turn, "completed", 10000);
+	followed_free(&f);
+	wait_until(are_gone, &old, "the old worker leaves after the answer", 15000);
+	talk_fini(&t);
+	server_end(&s);
+}
+
+/* ---- streams --------------------------------------------------------------------------------------------------- */
+
+struct reading {
+	struct stream stream;
+	char last[80]; /* newest event's id */
+	long number;   /* of it */
+	bool is_told;  /* to come back */
+	bool is_done;
+	int64_t told_ms;
+	bool has_gap;
+};
+
+static void take(struct reading *r, const struct event *e)
+{
+	const char *dot = strchr(e->id, '.');
+
+	if (e->retry_ms >= 0 || (e->data != NULL && strstr(e->data, "data-reconnect") != NULL)) {
+		r->is_told = true;
+		r->told_ms = now_ms();
+	}
+	if (e->data != NULL && strcmp(e->data, "[DONE]") == 0)
+		r->is_done = true;
+	if (dot == NULL)
+		return;
+	r->has_gap = r->has_gap || strtol(dot + 1, NULL, 10) != r->number + 1;
+	r->number = strtol(dot + 1, NULL, 10);
+	(void)snprintf(r->last, sizeof r->last, "%s", e->id);
+}
+
+static void open_reading(struct reading *r, struct talk *t, const char *turn)
+{
+	const char *from = r->last[0] != '\0' ? format("Last-Event-ID: %s\r\n", r->last) : NULL;
+
+	r->is_told = false;
+	stream_open(&r->stream, t->server->port, t->client.token, format("/api/turns/%s/stream", turn), from, NULL);
+	cr_assert(r->stream.status == 200 || r->stream.status == 204, "%d", r->stream.status);
+	r->is_done = r->stream.status == 204;
+}
+
+/* To the end of this connection. */
+static void read_on(struct reading *r)
+{
+	struct event e;
+
+	while (!r->is_done && stream_next(&r->stream, &e)) {
+		take(r, &e);
+		event_free(&e);
+	}
+	stream_close(&r->stream);
+}
+
+static void read_first(struct reading *r)
+{
+	struct event e;
+
+	cr_assert(stream_next(&r->stream, &e));
+	take(r, &e);
+	event_free(&e);
+}
+
+static void expect_stored(struct talk *t, const char *turn, const struct reading *r)
+{
+	struct json_object *body = talk_turn(t, turn);
+
+	cr_expect(r->is_done && !r->has_gap);
+	cr_expect_str_eq(json_at(body, "status"), "completed");
+	cr_expect_str_eq(json_at(body, "lastEventId"), r->last);
+	json_object_put(body);
+}
+
+Test(drain, an_answer_goes_on_where_it_is_streamed)
+{
+	struct server *s = start("60000", "60000");
+	struct talk t;
+	struct reading r = { .number = 0 };
+	struct pool old;
+
+	talk_init(&t, s);
+	stream_open(&r.stream, s->port, t.client.token, format("/api/conversations/%s/messages", t.conversation), NULL,
+		"{\"content\":\"" LONG_ANSWER "\"}");
+	cr_assert_eq(r.stream.status, 200);
+	client_disconnect(&t.client);
+	read_first(&r);
+	old = reload(s);
+	wait_until(is_one_left, &old, "only the writer stays", 10000);
+	read_on(&r);
+	cr_expect(r.is_done && !r.has_gap && !r.is_told, "it went on on the same connection");
+	wait_until(are_gone, &old, "the writer leaves after its answer", 15000);
+	talk_fini(&t);
+	server_end(&s);
+}
+
+Test(drain, an_answer_that_takes_too_long_is_taken_over_at_once)
+{
+	struct server *s = start("60000", "1000");
+	struct talk t;
+	struct reading r = { .number = 0 };
+	struct pool old;
+
+	talk_init(&t, s);
+
+	const char *turn = talk_ask(&t, LONG_ANSWER, "");
+
+	client_disconnect(&t.client);
+	open_reading(&r, &t, turn);
+	read_first(&r);
+	old = reload(s);
+	for (int i = 0; !r.is_done && i < 10; i++) {
+		read_on(&r);
+		cr_expect(r.is_done || r.is_told, "nobody is cut off without a word");
+		if (!r.is_done)
+			open_reading(&r, &t, turn);
+	}
+	wait_until(are_gone, &old, "the old writer leaves before the answer is whole", 15000);
+	expect_stored(&t, turn, &r);
+	cr_expect_eq(cluster_count(s->cluster, s->database,
+			     format("SELECT attempt FROM renovationd.turns WHERE id = '%s'", turn)),
+		1, "one worker took it over");
+	talk_fini(&t);
+	server_end(&s);
+}
+
+#define READERS 30
+
+/* What comes on all of them, as it comes. */
+static void read_all_for(struct reading *r, int ms)
+{
+	int64_t until = now_ms() + ms;
+	struct event e;
+
+	for (int i = 0; now_ms() < until; i = (i + 1) % READERS) {
+		r[i].stream.client.timeout_ms = 1;
+		while (!r[i].is_told && stream_next(&r[i].stream, &e)) {
+			take(&r[i], &e);
+			event_free(&e);
+		}
+		r[i].stream.client.timeout_ms = 10000;
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+Test(drain, readers_of_answers_that_others_write_are_moved_one_by_one)
+{
+	struct server *s = start("60000", "60000");
+	struct talk t;
+	static struct reading r[READERS];
+	int64_t told[READERS];
+	int moved = 0;
+
+	talk_init(&t, s);
+
+	const char *turn = talk_ask(&t, "How long does screed dry? [sim:chunks=150][sim:delay=40ms]", "");
+
+	client_disconnect(&t.client);
+	for (int i = 0; i < READERS; i++)
+		open_reading(&r[i], &t, turn);
+	for (int i = 0; i < READERS; i++)
+		read_first(&r[i]);
+	(void)reload(s);
+	read_all_for(r, 2000);
+	for (int i = 0; i < READERS; i++)
+		if (r[i].is_told)
+			told[moved++] = r[i].told_ms;
+	/* Each is read to the end; those that were told come back and see the rest. */
+	for (int i = 0; i < READERS; i++) {
+		for (int j = 0; !r[i].is_done && j < 10; j++) {
+			read_on(&r[i]);
+			cr_expect(r[i].is_done || r[i].is_told, "nobody is cut off without a word");
+			if (!r[i].is_done)
+				open_reading(&r[i], &t, turn);
+		}
+		expect_stored(&t, turn, &r[i]);
+	}
+	cr_expect(moved > 0, "some read on the worker that did not write");
+	cr_expect(moved < READERS, "those of the writer stayed");
+	qsort(told, (size_t)moved, sizeof *told, compare);
+	cr_expect(moved < 8 || told[moved - 1] - told[0] >= 80, "%d were told within %d ms", moved,
+		(int)(told[moved - 1] - told[0]));
+	talk_fini(&t);
+	server_end(&s);
+}
+
+/* ---- sooner ---------------------------------------------------------------------------------------------------- */
+
+static void start_long_drain(struct server *s, struct talk *t, struct pool *old, struct reading *r)
+{
+	talk_init(t, s);
+	r->number = 0;
+	stream_open(&r->stream, s->port, t->client.token, format("/api/conversations/%s/messages", t->conversation),
+		NULL, "{\"content\":\"How long does screed dry? [sim:chunks=400][sim:delay=50ms]\"}");
+	cr_assert_eq(r->stream.status, 200);
+	read_first(r);
+	*old = reload(s);
+	cr_assert(count_alive(old) > 0);
+}
+
+static void signal_old(const struct pool *old, int signal)
+{
+	for (int i = 0; i < old->count; i++)
+		if (pid_is_alive(old->pids[i]))
+			(void)kill(old->pids[i], signal);
+}
+
+static void expect_sooner(int signal, int within_ms)
+{
+	struct server *s = start("60000", "60000");
+	struct talk t;
+	struct pool old;
+	struct reading r;
+	int64_t began;
+
+	start_long_drain(s, &t, &old, &r);
+	began = now_ms();
+	signal_old(&old, signal);
+	wait_until(are_gone, &old, "a draining worker that is told to stop leaves", 15000);
+	cr_expect(now_ms() - began < within_ms, "it took %d ms", (int)(now_ms() - began));
+	stream_close(&r.stream);
+	talk_fini(&t);
+	server_end(&s);
+}
+
+Test(drain, term_turns_a_drain_into_a_stop)
+{
+	expect_sooner(SIGTERM, 9000);
+}
+
+Test(drain, quit_ends_a_drain_in_a_second)
+{
+	expect_sooner(SIGQUIT, 5000);
+}
+
+Test(drain, the_service_stops_while_workers_drain)
+{
+	struct server *s = start("60000", "60000");
+	struct talk t;
+	struct pool old;
+	struct reading r;
+
+	start_long_drain(s, &t, &old, &r);
+	cr_expect_eq(server_stop(s), 0);
+	cr_expect(are_gone(&old));
+	stream_close(&r.stream);
+	talk_fini(&t);
+	server_end(&s);
+}
+
+/* ---- drained --------------------------------------------------------------------------------------------------- */
+
+static int status_of(struct server *s, const char *path, bool expects_close)
+{
+	struct client c;
+	struct reply r;
+	int status;
+
+	client_init(&c, s->port);
+	r = get(&c, path);
+	status = r.status;
+	if (expects_close) {
+		cr_expect(reply_header(&r, "Retry-After") != NULL, "%s", r.head);
+		cr_expect_str_eq(reply_header(&r, "Connection"), "close");
+	}
+	reply_free(&r);
+	client_fini(&c);
+	return status;
+}
+
+static bool is_drained(void *arg)
+{
+	return status_of(arg, "/api/sessions", false) == 503;
+}
+
+static bool is_resumed(void *arg)
+{
+	return status_of(arg, "/health/ready", false) == 200;
+}
+
+Test(drain, a_drained_pool_answers_probes_and_refuses_the_rest)
+{
+	struct server *s = start("60000", "60000");
+
+	process_signal(s->supervisor, SIGWINCH);
+	wait_until(is_drained, s, "the pool is drained", 20000);
+	cr_expect_eq(status_of(s, "/health", false), 200);
+	cr_expect_eq(status_of(s, "/health/live", false), 200);
+	cr_expect_eq(status_of(s, "/livez", false), 200);
+	cr_expect_eq(status_of(s, "/health/ready", false), 503);
+	cr_expect_eq(status_of(s, "/", true), 503);
+	cr_expect_eq(status_of(s, "/nowhere", true), 503);
+	process_signal(s->supervisor, SIGHUP);
+	wait_until(is_resumed, s, "the pool is back", 20000);
+	cr_expect_eq(status_of(s, "/nowhere", false), 404);
+	server_end(&s);
+}
+
+Test(drain, an_old_connection_learns_that_its_worker_is_not_ready)
+{
+	struct server *s = start("60000", "60000");
+	struct client c;
+	struct reply r;
+
+	client_init(&c, s->port);
+	r = get(&c, "/health/ready");
+	cr_expect_eq(r.status, 200);
+	reply_free(&r);
+	(void)reload(s);
+	r = get(&c, "/health/ready");
+	cr_expect_eq(r.status, 503);
+	cr_expect(strstr(r.body, "\"draining\"") != NULL, "%s", r.body);
+	reply_free(&r);
+	client_fini(&c);
+	server_end(&s);
+}
