@@ -244,12 +244,16 @@ static void take_options(struct supervisor_link *link, const struct message *m)
 /* Lines go to the new file from the next one on; so does what libraries say on standard error. */
 static void take_log_file(const struct message *m)
 {
-	log_flush();
-	if (m->fd_count != 1 || dup2(m->fds[0], STDERR_FILENO) < 0) {
-		LOG(LOG_ERROR, "the new log file cannot be taken, the old one stays");
-		return;
+	bool is_taken = m->fd_count == 1;
+
+	/* While the old one is still open: what it does not take any more goes whole to the new one. */
+	if (is_taken) {
+		log_set_fd(m->fds[0]);
+		is_taken = dup2(m->fds[0], STDERR_FILENO) >= 0;
+		log_set_fd(STDERR_FILENO);
 	}
-	log_set_fd(STDERR_FILENO);
+	if (!is_taken)
+		LOG(LOG_ERROR, "the new log file cannot be taken, the old one stays");
 }
 
 static void on_message(struct supervisor_link *link, const struct message *m)

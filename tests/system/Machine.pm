@@ -9,7 +9,7 @@ use IO::Socket::INET;
 use JSON::PP;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(check skipped finish fail inside out_of show wait_for put_file journal ask json_of service_pid workers pid_is_alive cgroup_pids time sleep);
+our @EXPORT = qw(check skipped finish fail inside out_of show wait_for put_file journal ask json_of load_start load_stop service_pid workers pid_is_alive cgroup_pids time sleep);
 
 my ( $init, $number, $bad, @wanted ) = ( 0, 0, 0 );
 
@@ -19,23 +19,23 @@ sub start { ( $init, @wanted ) = @_; return }
 
 sub fail { my ($why) = @_; die "$why\n" }
 
-# check "a sentence", sub { … fail "why" … }: one check. Words of the command line choose among them.
+# check "a sentence", sub { … fail "why" … }: one check; false when it failed. Words of the command line choose among them.
 sub check {
     my ( $name, $code ) = @_;
-    return if @wanted && !grep { index( $name, $_ ) >= 0 } @wanted;
+    return 1 if @wanted && !grep { index( $name, $_ ) >= 0 } @wanted;
     my $start = time;
     my $since = time;
     $number++;
     if ( eval { $code->(); 1 } ) {
         printf "ok %d - %s (%d ms)\n", $number, $name, ( time - $start ) * 1000;
-        return;
+        return 1;
     }
     my $why = $@;
     $bad++;
     printf "not ok %d - %s (%d ms)\n", $number, $name, ( time - $start ) * 1000;
     print map { "#   $_\n" } split /\n/, $why;
     print map { "#     $_\n" } split /\n/, inside_out("systemctl status --no-pager -n 0 renovationd; journalctl --no-pager -o short-monotonic --since \@$since | tail -n 40");
-    return;
+    return 0;
 }
 
 sub skipped {
@@ -45,6 +45,9 @@ sub skipped {
     print "ok $number - $name # SKIP $why\n";
     return;
 }
+
+# Nothing that follows can hold.
+sub give_up { my ($why) = @_; $number++; print "not ok $number - the rest was not tried: $why\n1..$number\n"; exit 1 }
 
 sub finish { print "1..$number\n"; exit( $bad ? 1 : 0 ) }
 
@@ -159,6 +162,47 @@ sub json_of {
     my ( $answer, $status ) = @_;
     fail( "answer $answer->{status} instead of $status: " . ( $answer->{error} || $answer->{body} ) ) if $answer->{status} != $status;
     return decode_json( $answer->{body} );
+}
+
+# ---- load ------------------------------------------------------------------------------------------------------------
+
+# So many clients, each asking over and over on new connections, until load_stop.
+sub load_start {
+    my ( $clients, @question ) = @_;
+    my @load;
+    for ( 1 .. $clients ) {
+        pipe my $read, my $write or die "pipe: $!";
+        my $pid = fork // die "fork: $!";
+        if ( !$pid ) {
+            my ( $is_over, %count ) = (0);
+            local $SIG{TERM} = sub { $is_over = 1 };
+            while ( !$is_over ) {
+                my $answer = ask(@question);
+                $count{ $answer->{status} || $answer->{error} }++;
+                sleep 0.003;
+            }
+            print {$write} encode_json( \%count );
+            close $write;
+            exit 0;
+        }
+        close $write;
+        push @load, { pid => $pid, read => $read };
+    }
+    return \@load;
+}
+
+# How often each status, or each kind of failure, was seen.
+sub load_stop {
+    my ($load) = @_;
+    my %sum;
+    kill 'TERM', map { $_->{pid} } @{$load};
+    for my $client ( @{$load} ) {
+        my $handle = $client->{read};
+        my $count  = decode_json( <$handle> // '{}' );
+        waitpid $client->{pid}, 0;
+        $sum{$_} += $count->{$_} for keys %{$count};
+    }
+    return \%sum;
 }
 
 1;
