@@ -1,0 +1,647 @@
+/* faults_reload_test.c: changes that go wrong or are interrupted: configurations bad in every way, a storm of HUPs, processes killed and stops asked for in the
+ * middle of a reload and an upgrade. The real programs; each test its own service. Expected: refused is as if nothing had been asked, the old workers serve,
+ * and a stop outranks everything. */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/must.h"
+#include "tests/support/faults.h"
+#include "tests/support/talk.h"
+
+TestSuite(faults_reload, .timeout = 300);
+
+static uint64_t reloads(const struct scoreboard *board, enum reload_result result)
+{
+	return SCOREBOARD_GET(board->pool.reloads[result]);
+}
+
+struct ending {
+	const struct scoreboard *board;
+	uint64_t ended; /* reloads before */
+};
+
+static uint64_t all_reloads(const struct scoreboard *board)
+{
+	uint64_t sum = 0;
+
+	for (int i = RELOAD_NONE + 1; i < RELOAD_RESULTS; i++)
+		sum += reloads(board, (enum reload_result)i);
+	return sum;
+}
+
+static bool has_ended(void *arg)
+{
+	const struct ending *ending = arg;
+
+	return all_reloads(ending->board) > ending->ended;
+}
+
+/* Asks for a reload and waits for its end. */
+static enum reload_result reload(struct server *s, const struct scoreboard *board)
+{
+	struct ending ending = { board, all_reloads(board) };
+
+	process_signal(s->supervisor, SIGHUP);
+	wait_until(has_ended, &ending, "the reload ends", 60000);
+	return (enum reload_result)SCOREBOARD_GET(board->pool.last_reload_result);
+}
+
+static bool has(const pid_t *pids, int count, pid_t pid)
+{
+	for (int i = 0; i < count; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* ---- bad configurations ---------------------------------------------------------------------------------------- */
+
+static char config_path[300], good_text[1200];
+
+static void write_text(const char *text)
+{
+	FILE *file;
+
+	(void)unlink(config_path);
+	(void)rmdir(config_path);
+	file = fopen(config_path, "we");
+	must(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+/* The good configuration and one more line. */
+static void write_with(const char *line)
+{
+	write_text(format("%s%s\n", good_text, line));
+}
+
+/* A service that has its database, model and more from a file instead of the environment, which would win. */
+static struct server *start_with_file(const char *const extra[])
+{
+	struct server *s = server_start(extra);
+	size_t kept = 0;
+
+	cr_expect_eq(server_stop(s), 0);
+	process_end(&s->supervisor);
+	(void)snprintf(config_path, sizeof config_path, "%s/renovationd.conf", test_folder());
+	(void)snprintf(good_text, sizeof good_text, "database_url = \"%s\";\nworkers = 2;\nboot_timeout_ms = 5000;\n",
+		cluster_url(s->cluster, s->database));
+	write_text(good_text);
+	for (size_t i = 0; s->environment[i] != NULL; i++)
+		if (strncmp(s->environment[i], "DATABASE_URL=", 13) == 0 ||
+			strncmp(s->environment[i], "WORKERS=", 8) == 0 || strncmp(s->environment[i], "PORT=", 5) == 0)
+			free((char *)(uintptr_t)s->environment[i]);
+		else
+			s->environment[kept++] = s->environment[i];
+	s->environment[kept++] = must_strdup(format("PORT=%d", s->port));
+	s->environment[kept] = NULL;
+	s->supervisor = process_start(
+		(const char *[]) { program_path("renovationd"), "-c", config_path, NULL }, s->environment);
+	free(process_wait_output(s->supervisor, "listening on", 30000));
+	return s;
+}
+
+struct bad {
+	const char *what;
+	const char *line;     /* added to the good configuration, or */
+	void (*make)(void);   /* what else stands in its place */
+	const char *expected; /* in the refusal */
+};
+
+static void try_bad(const struct bad *list, size_t count)
+{
+	const char *manager = talk_keep(format("%s/n", test_folder()));
+	int notify = notify_listen(manager);
+	struct server *s = start_with_file((const char *[]) { format("NOTIFY_SOCKET=%s", manager), NULL });
+	struct scoreboard *board = board_open(s);
+	pid_t before[4], after[4];
+	uint64_t tried = 0;
+
+	cr_assert_eq(server_workers(s, before, 4), 2);
+	/* Two reloads are two seconds apart: the short form tries every second one. */
+	for (size_t i = 0; i < count; i += faults_are_whole() ? 1 : 2) {
+		const struct bad *bad = &list[i];
+		char *words;
+
+		tried++;
+		if (bad->line != NULL)
+			write_with(bad->line);
+		else
+			bad->make();
+		free(notify_read(notify));
+		cr_expect_eq(reload(s, board), RELOAD_REJECTED, "%s", bad->what);
+		cr_expect_not_null(strstr(board->pool.last_reload_text, bad->expected), "%s: %s", bad->what,
+			board->pool.last_reload_text);
+		words = notify_read(notify);
+		cr_expect_not_null(strstr(words, "REJECTED"), "%s: %s", bad->what, words);
+		cr_expect_not_null(strstr(words, "READY=1"), "%s: %s", bad->what, words);
+		free(words);
+		cr_expect_eq(SCOREBOARD_GET(board->pool.generation), 1, "%s", bad->what);
+		cr_assert_eq(server_workers(s, after, 4), 2, "%s", bad->what);
+		cr_expect(has(before, 2, after[0]) && has(before, 2, after[1]), "%s: the same workers", bad->what);
+		cr_expect_eq(get_many(s->port, 4), 4, "%s", bad->what);
+	}
+	cr_expect_eq(reloads(board, RELOAD_REJECTED), tried);
+	/* None of it has left anything behind. */
+	write_text(good_text);
+	cr_expect_eq(reload(s, board), RELOAD_REPLACED, "%s", board->pool.last_reload_text);
+	cr_expect_eq(get_many(s->port, 4), 4);
+	board_close(&board);
+	(void)close(notify);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(faults_reload, configurations_that_are_wrong_in_themselves_are_rejected)
+{
+	static const struct bad list[] = {
+		{ "syntax", "workers = ;", NULL, "" },
+		{ "an unknown option", "wrokers = 3;", NULL, "wrokers" },
+		{ "a wrong type", "http_headers_max = \"many\";", NULL, "http_headers_max" },
+		{ "out of range", "http_headers_max = 4000;", NULL, "http_headers_max" },
+		{ "an impossible combination", "heartbeat_unhealthy_ms = 9000;\nheartbeat_kill_ms = 3000;", NULL,
+			"heartbeat" },
+		{ "the same twice", "workers = 3;", NULL, ":4: duplicate" },
+	};
+
+	try_bad(list, COUNT_OF(list));
+}
+
+static void make_missing(void)
+{
+	(void)unlink(config_path);
+}
+
+static void make_folder(void)
+{
+	make_missing();
+	must(mkdir(config_path, 0755) == 0);
+}
+
+/* Of ourselves: not even root reads it. */
+static void make_loop(void)
+{
+	(void)rmdir(config_path);
+	make_missing();
+	must(symlink(config_path, config_path) == 0);
+}
+
+static void make_garbage(void)
+{
+	FILE *file;
+	unsigned seed = 3;
+
+	write_text("");
+	file = fopen(config_path, "we");
+	must(file != NULL);
+	for (int i = 0; i < 4096; i++)
+		(void)fputc((int)((seed = seed * 1103515245u + 12345u) >> 16) & 255, file);
+	must(fclose(file) == 0);
+}
+
+static void make_huge(void)
+{
+	FILE *file;
+
+	write_text("");
+	file = fopen(config_path, "we");
+	must(file != NULL);
+	(void)fputs("workers = ", file);
+	for (int i = 0; i < 10 * 1024 * 1024; i++)
+		(void)fputc('(', file);
+	must(fclose(file) == 0);
+}
+
+Test(faults_reload, configurations_that_cannot_be_read_are_rejected)
+{
+	static const struct bad list[] = {
+		{ "a missing file", NULL, make_missing, "" },
+		{ "a folder", NULL, make_folder, "" },
+		{ "a link to itself", NULL, make_loop, "" },
+		{ "garbage", NULL, make_garbage, "" },
+		{ "ten megabytes of brackets", NULL, make_huge, "" },
+	};
+
+	try_bad(list, COUNT_OF(list));
+}
+
+static void make_pipe(void)
+{
+	make_missing();
+	must(mkfifo(config_path, 0600) == 0);
+}
+
+static void make_endless(void)
+{
+	make_missing();
+	must(symlink("/dev/zero", config_path) == 0);
+}
+
+Test(faults_reload, configurations_that_never_end_are_rejected)
+{
+	static const struct bad list[] = {
+		{ "a pipe that nobody writes to", NULL, make_pipe, "" },
+		{ "a file without end", NULL, make_endless, "" },
+	};
+
+	if (!faults_are_whole())
+		cr_skip_test("whole form only: takes twenty seconds");
+	try_bad(list, COUNT_OF(list));
+}
+
+static void write_url(const char *url)
+{
+	write_text(format("workers = 2;\ndatabase_url = \"%s\";\n", url));
+}
+
+static void make_wrong_scheme(void)
+{
+	write_url("mysql://nobody@localhost/x");
+}
+
+static void make_closed_port(void)
+{
+	write_url(format("postgresql://x:y@127.0.0.1:%d/x", free_port()));
+}
+
+static void make_no_database(void)
+{
+	write_url(cluster_url(cluster_shared(), "nobody_made_this_one"));
+}
+
+static void make_wrong_password(void)
+{
+	write_url(cluster_tcp_url(cluster_shared(), "postgres", "wrong"));
+}
+
+Test(faults_reload, configurations_that_name_what_is_not_there_are_rejected)
+{
+	static const struct bad list[] = {
+		{ "no database url of ours", NULL, make_wrong_scheme, "database" },
+		{ "a closed port", NULL, make_closed_port, "database" },
+		{ "no such database", NULL, make_no_database, "database" },
+		{ "a wrong password", NULL, make_wrong_password, "database" },
+		{ "no worker program", "worker_program = \"/nonexistent/worker\";", NULL, "/nonexistent/worker" },
+		{ "a worker program that is none", "worker_program = \"/bin/false\";", NULL, "ended with" },
+	};
+
+	try_bad(list, COUNT_OF(list));
+}
+
+/* ---- load ------------------------------------------------------------------------------------------------------ */
+
+struct load {
+	int port;
+	atomic_bool is_stopping;
+	atomic_int answered, failed, last_failure; /* its status, 0 without an answer */
+	pthread_t thread;
+};
+
+static void *ask_on(void *arg)
+{
+	struct load *load = arg;
+	struct client c;
+
+	client_init(&c, load->port);
+	while (!atomic_load(&load->is_stopping)) {
+		struct reply r = client_request(&c, "GET", "/health/ready", NULL, NULL);
+
+		(void)atomic_fetch_add(r.status == 200 ? &load->answered : &load->failed, 1);
+		if (r.status != 200)
+			atomic_store(&load->last_failure, r.status);
+		if (r.status == 0)
+			pause_ms(5);
+		reply_free(&r);
+	}
+	client_fini(&c);
+	return NULL;
+}
+
+static void load_start(struct load *load, int port)
+{
+	memset(load, 0, sizeof *load);
+	load->port = port;
+	must(pthread_create(&load->thread, NULL, ask_on, load) == 0);
+}
+
+static void load_stop(struct load *load)
+{
+	atomic_store(&load->is_stopping, true);
+	(void)pthread_join(load->thread, NULL);
+}
+
+static void expect_none_failed(struct load *load)
+{
+	cr_expect_eq(atomic_load(&load->failed), 0, "%d of %d failed, the last with %d", atomic_load(&load->failed),
+		atomic_load(&load->answered), atomic_load(&load->last_failure));
+}
+
+/* ---- a storm of HUPs ------------------------------------------------------------------------------------------- */
+
+static bool is_quiet(void *arg)
+{
+	struct server *s = arg;
+	pid_t workers[16];
+
+	return server_workers(s, workers, 16) == 2;
+}
+
+Test(faults_reload, a_hundred_hups_in_a_second_are_a_few_reloads_and_no_failed_request)
+{
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_DRAIN_TIMEOUT_MS=1000", NULL });
+	struct scoreboard *board = board_open(s);
+	struct load load;
+	pid_t workers[32];
+	int most = 0;
+
+	load_start(&load, s->port);
+	for (int i = 0; i < 100; i++) {
+		int count;
+
+		process_signal(s->supervisor, SIGHUP);
+		pause_ms(10); /* so that each is a signal of its own */
+		count = server_workers(s, workers, 32);
+		most = count > most ? count : most;
+	}
+	/* One that is asked for now ends after all that waited. */
+	(void)reload(s, board);
+	(void)reload(s, board);
+	wait_until(is_quiet, s, "the old ones have left", 30000);
+	load_stop(&load);
+	cr_expect_leq(
+		SCOREBOARD_GET(board->pool.generation), 6, "generation %u", SCOREBOARD_GET(board->pool.generation));
+	cr_expect_leq(most, 2 * 4, "at most a new generation, the one that serves and two that drain: %d", most);
+	expect_none_failed(&load);
+	cr_expect_eq(reloads(board, RELOAD_FAILED) + reloads(board, RELOAD_REJECTED), 0);
+	board_close(&board);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+/* ---- interrupted ----------------------------------------------------------------------------------------------- */
+
+#define MARK "FAULTS_RELOAD_MARK"
+
+/* A worker program that waits while a file is there: as checker, or as worker. */
+static const char *hold(const char *what)
+{
+	return test_path(what);
+}
+
+static void set_hold(const char *what, bool is_set)
+{
+	if (is_set)
+		(void)fclose(fopen(hold(what), "we"));
+	else
+		(void)unlink(hold(what));
+}
+
+static struct server *start_held(char mark[64])
+{
+	const char *script = worker_script(format("case \"$*\" in *--check*) held=%s/check;; *) held=%s/role;; esac\n"
+						  "while [ -e $held ]; do sleep 0.02; done",
+		test_folder(), test_folder()));
+
+	(void)snprintf(mark, 64, MARK "=%d", (int)getpid());
+	return server_start((const char *[]) {
+		format("RENOVATIOND_WORKER_PROGRAM=%s", script), "RENOVATIOND_DRAIN_TIMEOUT_MS=1000", mark, NULL });
+}
+
+struct held {
+	struct server *server;
+	pid_t pids[8];
+	int count, wanted;
+};
+
+/* The shell has the script's name until it becomes the worker. */
+static bool are_held(void *arg)
+{
+	struct held *held = arg;
+
+	held->count = process_children(held->server->supervisor->pid, "worker.sh", held->pids, 8);
+	return held->count >= held->wanted;
+}
+
+static bool nobody_is_left(void *arg)
+{
+	pid_t pids[8];
+
+	return processes_marked(arg, pids, 8) == 0;
+}
+
+/* Brings the service into the middle of a change: where its checker runs, or where its new workers start. */
+static struct held begin_change(struct server *s, int signal, const char *where)
+{
+	struct held held = { .server = s, .wanted = strcmp(where, "role") == 0 ? 2 : 1 };
+
+	set_hold(where, true);
+	process_signal(s->supervisor, signal);
+	if (signal == SIGUSR2 && held.wanted == 1) /* the checker is a grandchild then */
+		free(process_wait_error(s->supervisor, "\"msg\":\"upgrade begins\"", 10000));
+	else
+		wait_until(are_held, &held, where, 20000);
+	return held;
+}
+
+static void expect_whole(struct server *s)
+{
+	workers_wait(s, 0, 2, 30000);
+	cr_expect_eq(get_many(s->port, 10), 10);
+}
+
+Test(faults_reload, a_checker_killed_during_a_reload_rejects_it)
+{
+	char mark[64];
+	struct server *s = start_held(mark);
+	struct scoreboard *board = board_open(s);
+	struct ending ending = { board, all_reloads(board) };
+	struct load load;
+	struct held held;
+
+	load_start(&load, s->port);
+	held = begin_change(s, SIGHUP, "check");
+	(void)kill(held.pids[0], SIGKILL);
+	wait_until(has_ended, &ending, "the reload ends", 20000);
+	cr_expect_eq(reloads(board, RELOAD_REJECTED), 1);
+	cr_expect_not_null(strstr(board->pool.last_reload_text, "SIGKILL"), "%s", board->pool.last_reload_text);
+	set_hold("check", false);
+	expect_whole(s);
+	load_stop(&load);
+	expect_none_failed(&load);
+	cr_expect_eq(SCOREBOARD_GET(board->pool.generation), 1);
+	cr_expect_eq(reload(s, board), RELOAD_REPLACED, "the next one goes through");
+	board_close(&board);
+	server_end(&s);
+}
+
+Test(faults_reload, a_new_worker_killed_during_a_reload_ends_it_and_the_old_serve)
+{
+	char mark[64];
+	struct server *s = start_held(mark);
+	struct scoreboard *board = board_open(s);
+	struct ending ending = { board, all_reloads(board) };
+	pid_t before[4];
+	struct load load;
+	struct held held;
+
+	cr_assert_eq(server_workers(s, before, 4), 2);
+	load_start(&load, s->port);
+	held = begin_change(s, SIGHUP, "role");
+	(void)kill(held.pids[0], SIGKILL);
+	wait_until(has_ended, &ending, "the reload ends", 20000);
+	cr_expect_eq(reloads(board, RELOAD_FAILED), 1);
+	set_hold("role", false);
+	expect_whole(s);
+	load_stop(&load);
+	expect_none_failed(&load);
+	cr_expect(pid_is_alive(before[0]) && pid_is_alive(before[1]), "the old ones never left");
+	cr_expect_eq(SCOREBOARD_GET(board->pool.generation), 1);
+	cr_expect_eq(reload(s, board), RELOAD_REPLACED, "the next one goes through");
+	board_close(&board);
+	server_end(&s);
+}
+
+Test(faults_reload, an_old_worker_killed_during_a_reload_does_not_stop_it)
+{
+	char mark[64];
+	struct server *s = start_held(mark);
+	struct scoreboard *board = board_open(s);
+	struct ending ending = { board, all_reloads(board) };
+	pid_t before[4];
+
+	cr_assert_eq(server_workers(s, before, 4), 2);
+	(void)begin_change(s, SIGHUP, "role");
+	(void)kill(before[0], SIGKILL);
+	log_wait_count(s->supervisor, "\"signal\":\"SIGKILL\"", 1, 10000);
+	cr_expect_eq(get_many(s->port, 10), 10, "the other old one serves");
+	set_hold("role", false);
+	wait_until(has_ended, &ending, "the reload ends", 30000);
+	cr_expect_eq(reloads(board, RELOAD_REPLACED), 1, "%s", board->pool.last_reload_text);
+	wait_until(is_quiet, s, "the old ones have left", 30000);
+	expect_whole(s);
+	board_close(&board);
+	server_end(&s);
+}
+
+/* Signal `second` comes in the middle of the change that `first` began. */
+static void interrupt(int first, const char *where, int second, int expected)
+{
+	char mark[64];
+	struct server *s = start_held(mark);
+
+	(void)begin_change(s, first, where);
+	cr_expect_eq(get_many(s->port, 5), 5, "the old ones serve meanwhile");
+	process_signal(s->supervisor, second);
+	cr_expect_eq(process_wait(s->supervisor, 15000), expected, "%s", where);
+	if (second != SIGKILL)
+		cr_expect_eq(log_count(s->supervisor, "\"event\":\"shutdown_report\""), 1);
+	wait_until(nobody_is_left, mark, "nobody is left", 8000);
+	set_hold(where, false);
+	server_start_again(s);
+	expect_whole(s);
+	server_end(&s);
+}
+
+Test(faults_reload, a_term_while_a_reload_is_checked_stops_at_once)
+{
+	interrupt(SIGHUP, "check", SIGTERM, 0);
+}
+
+Test(faults_reload, a_term_while_new_workers_of_a_reload_start_stops_at_once)
+{
+	interrupt(SIGHUP, "role", SIGTERM, 0);
+}
+
+Test(faults_reload, a_supervisor_killed_while_a_reload_is_checked_leaves_nobody)
+{
+	interrupt(SIGHUP, "check", SIGKILL, 128 + SIGKILL);
+}
+
+Test(faults_reload, a_supervisor_killed_while_new_workers_of_a_reload_start_leaves_nobody)
+{
+	interrupt(SIGHUP, "role", SIGKILL, 128 + SIGKILL);
+}
+
+Test(faults_reload, a_term_while_an_upgrade_is_checked_stops_at_once)
+{
+	interrupt(SIGUSR2, "check", SIGTERM, 0);
+}
+
+Test(faults_reload, a_term_while_new_workers_of_an_upgrade_start_stops_at_once)
+{
+	interrupt(SIGUSR2, "role", SIGTERM, 0);
+}
+
+Test(faults_reload, a_supervisor_killed_while_an_upgrade_is_checked_leaves_nobody)
+{
+	interrupt(SIGUSR2, "check", SIGKILL, 128 + SIGKILL);
+}
+
+Test(faults_reload, a_supervisor_killed_while_new_workers_of_an_upgrade_start_leaves_nobody)
+{
+	interrupt(SIGUSR2, "role", SIGKILL, 128 + SIGKILL);
+}
+
+static bool has_upgrade_ended(void *arg)
+{
+	const struct scoreboard *board = arg;
+
+	return SCOREBOARD_GET(board->pool.upgrades[0]) + SCOREBOARD_GET(board->pool.upgrades[1]) > 0;
+}
+
+Test(faults_reload, a_new_worker_killed_during_an_upgrade_takes_it_back_and_the_old_serve)
+{
+	char mark[64];
+	struct server *s = start_held(mark);
+	struct scoreboard *board = board_open(s);
+	pid_t before[4];
+	struct load load;
+	struct held held;
+
+	cr_assert_eq(server_workers(s, before, 4), 2);
+	load_start(&load, s->port);
+	held = begin_change(s, SIGUSR2, "role");
+	(void)kill(held.pids[0], SIGKILL);
+	wait_until(has_upgrade_ended, board, "the upgrade ends", 30000);
+	cr_expect_eq(SCOREBOARD_GET(board->pool.upgrades[0]), 1, "%s", board->pool.last_upgrade_text);
+	set_hold("role", false);
+	expect_whole(s);
+	load_stop(&load);
+	expect_none_failed(&load);
+	cr_expect(pid_is_alive(before[0]) && pid_is_alive(before[1]), "the old ones never left");
+	board_close(&board);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(faults_reload, an_old_worker_killed_during_an_upgrade_does_not_stop_it)
+{
+	char mark[64];
+	struct server *s = start_held(mark);
+	struct scoreboard *board = board_open(s);
+	pid_t before[4];
+
+	cr_assert_eq(server_workers(s, before, 4), 2);
+	(void)begin_change(s, SIGUSR2, "role");
+	(void)kill(before[0], SIGKILL);
+	log_wait_count(s->supervisor, "\"signal\":\"SIGKILL\"", 1, 10000);
+	cr_expect_eq(get_many(s->port, 10), 10, "the other old one serves");
+	set_hold("role", false);
+	wait_until(has_upgrade_ended, board, "the upgrade ends", 30000);
+	cr_expect_eq(SCOREBOARD_GET(board->pool.upgrades[1]), 1, "%s", board->pool.last_upgrade_text);
+	wait_until(is_quiet, s, "the old ones have left", 30000);
+	expect_whole(s);
+	board_close(&board);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
