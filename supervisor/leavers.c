@@ -24,12 +24,18 @@ static void tell(struct slot *slot, bool is_stop)
 		(void)kill(slot->pid, SIGTERM);
 }
 
+static void give_time(struct supervisor *s, struct slot *slot, int64_t ms)
+{
+	slot->leave_until_ms = clock_monotonic_ms() + ms;
+	SCOREBOARD_SET(s->board->slots[slot->index].drain_until_us, slot->leave_until_ms * 1000);
+}
+
 static void hurry(struct supervisor *s, struct slot *slot, const char *why)
 {
 	LOG(LOG_WARN, "draining worker hurried", F_STR("reason", why), F_INT("slot", slot->index),
 		F_INT("worker_pid", slot->pid), F_INT("generation", slot->generation));
 	slot->is_hurried = true;
-	slot->leave_until_ms = clock_monotonic_ms() + s->options->shutdown_ms;
+	give_time(s, slot, s->options->shutdown_ms);
 	/* Told a second time, a drain ends within seconds and still closes nothing that a client may be about to use. */
 	tell(slot, false);
 }
@@ -86,7 +92,7 @@ void leavers_add(struct supervisor *s, struct slot *slot)
 	if (slot->pid == 0 || slot->is_leaving)
 		return;
 	slot->is_leaving = true;
-	slot->leave_until_ms = clock_monotonic_ms() + drain_ms + o->shutdown_database_ms + MARGIN_MS;
+	give_time(s, slot, drain_ms + o->shutdown_database_ms + MARGIN_MS);
 	LOG(LOG_INFO, "worker told to leave", F_INT("slot", slot->index), F_INT("worker_pid", slot->pid),
 		F_INT("epoch", slot->epoch), F_INT("generation", slot->generation));
 	tell(slot, false);

@@ -168,6 +168,7 @@ static void tell_workers(struct supervisor *s)
 		if (slot->pid == 0)
 			continue;
 		slot->is_leaving = true;
+		SCOREBOARD_SET(s->board->slots[i].drain_until_us, s->stopping->kill_at_ms * 1000);
 		/* Who does not read yet hears the signal. */
 		if (!channel_send(slot, &m) || !slot->is_ready)
 			(void)kill(slot->pid, SIGTERM);

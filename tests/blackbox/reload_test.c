@@ -61,7 +61,7 @@ static bool is_replaced(void *arg)
 {
 	struct pool *before = arg, now;
 
-	cr_assert_eq(get_status(before->server->port, "/health/ready"), 200, "request %d failed", before->asked);
+	cr_assert_eq(get_status(before->server->port, "/health"), 200, "request %d failed", before->asked);
 	before->asked++;
 	pool_look(&now, before->server);
 	for (int i = 0; i < now.count; i++)
@@ -459,9 +459,22 @@ Test(reload, a_hundred_hups_are_a_few_reloads)
 	server_end(&s);
 }
 
+/* New connections go to the newest generation only. */
+static bool have_old_stopped_accepting(void *arg)
+{
+	const struct scoreboard *board = arg;
+
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (SCOREBOARD_GET(board->slots[i].state) == WORKER_READY &&
+			SCOREBOARD_GET(board->slots[i].generation) != SCOREBOARD_GET(board->pool.generation))
+			return false;
+	return true;
+}
+
 Test(reload, a_third_generation_that_drains_forces_the_oldest_out)
 {
 	struct server *s = server_start(NULL);
+	struct scoreboard *board = board_open(s);
 	struct client held[3];
 
 	for (int i = 0; i < 3; i++) {
@@ -474,7 +487,9 @@ Test(reload, a_third_generation_that_drains_forces_the_oldest_out)
 		reply_free(&r);
 		process_signal(s->supervisor, SIGHUP);
 		log_wait_count(s->supervisor, DONE, i + 1, 30000);
+		wait_until(have_old_stopped_accepting, board, "the old generation accepts no more", 20000);
 	}
+	board_close(&board);
 	wait_log(s, "a third generation drains");
 	log_wait_count(s->supervisor, "\"generation\":1,\"cause\":\"asked to leave\"", 2, 20000);
 	cr_expect_eq(get_many(s->port, 10), 10);
