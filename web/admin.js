@@ -2,7 +2,15 @@
  * nothing on the server; what there is to do is done with renovationctl. */
 
 import { brief, duration, micros, number, setAttribute, setText, timeWithSeconds } from "./admin_format.js";
-import { ChangesView, DatabaseView, DeathsView, FiguresView, ModelsView, NoticesView } from "./admin_panels.js";
+import {
+  ChangesView,
+  DatabaseView,
+  DeathsView,
+  FiguresView,
+  ModelsView,
+  NoticesView,
+  poolState,
+} from "./admin_panels.js";
 import { linearScale, logScale, Plot } from "./admin_plot.js";
 import { WorkersView } from "./admin_workers.js";
 import { $, pause } from "./dom.js";
@@ -82,10 +90,10 @@ function pointsOf({ samples, sample_s: sampleS }) {
 function show() {
   const nowMs = Date.parse(status.now);
   const points = pointsOf(status);
-  setText($("state"), status.state);
-  setAttribute($("state"), "data-state", status.state);
-  setText($("identity"), `${status.url ? `${status.url.replace(/^http:\/\//, "")} · ` : ""}version ${status.version || "unknown"} · supervisor ${status.pid} · up ${duration(status.uptime_s * 1000)}`);
-  document.title = `${status.state}, ${status.ready}/${status.wanted} ready · Operations`;
+  setText(
+    $("identity"),
+    `${status.url ? `${status.url.replace(/^http:\/\//, "")} · ` : ""}version ${status.version || "unknown"} · supervisor ${status.pid} · up ${duration(status.uptime_s * 1000)}`,
+  );
   figures.update(status, points.at(-1) ?? null);
   for (const plot of plots) plot.update(points, nowMs);
   workers.update(status);
@@ -99,13 +107,18 @@ function show() {
 function showPulse() {
   const state = document.hidden ? "paused" : failure ? "lost" : status ? "live" : "waiting";
   const texts = { paused: "Paused", lost: "Connection lost", live: "Live", waiting: "Connecting" };
+  const pool = failure ? "no answer" : status ? poolState(status) : "connecting";
+  setText($("state"), pool);
+  setAttribute($("state"), "data-state", failure ? "bad" : pool);
+  document.title = `${pool}${status && !failure ? `, ${status.ready}/${status.wanted} ready` : ""} · Operations`;
   setAttribute($("pulse-dot"), "data-state", state);
   setText($("pulse"), texts[state]);
   setText($("pulse-age"), state === "lost" && heardAt ? `for ${duration(performance.now() - heardAt)}` : "");
   setAttribute($("main"), "data-fresh", String(state === "live"));
   notices.update(
     status,
-    failure && `${failure} ${status ? `What is shown is from ${timeWithSeconds(Date.parse(status.now))}.` : "Trying again each second."}`,
+    failure &&
+      `${failure} ${status ? `What is shown is from ${timeWithSeconds(Date.parse(status.now))}.` : "Trying again each second."}`,
   );
 }
 
@@ -134,7 +147,8 @@ async function run() {
     const began = performance.now();
     if (!document.hidden) await ask();
     showPulse();
-    if (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+    if (document.hidden)
+      await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
     else await pause(Math.max(200, EVERY_MS - (performance.now() - began)), { wake: ["online"] });
   }
 }

@@ -79,29 +79,41 @@ export class FiguresView {
 
 const STATES = {
   starting: ["note", (s) => `Starting: ${s.ready} of ${plural(s.wanted, "worker")} ready.`],
-  degraded: ["bad", (s) => `Degraded: ${s.ready} of ${plural(s.wanted, "worker")} ready. The healthy ones serve; see the crashes below.`],
+  degraded: [
+    "bad",
+    (s) =>
+      `Degraded: ${s.ready} of ${plural(s.wanted, "worker")} ready. The healthy ones serve; see the crashes below.`,
+  ],
   reloading: ["note", () => "Reloading: a new generation of workers is on its way, the old one serves."],
   upgrading: ["note", () => "Upgrading: a new program is on its way, the old workers serve."],
   drained: [
     "warn",
-    () => "Drained by the operator: one worker answers health checks, everything else gets 503. renovationctl resume ends it.",
+    () =>
+      "Drained by the operator: one worker answers health checks, everything else gets 503. renovationctl resume ends it.",
   ],
-  stopping: ["bad", () => "Stopping: no new connections are taken, what is under way ends or is handed over."],
+  stopping: [
+    "bad",
+    ({ stop }) =>
+      "Stopping: no new connections are taken, what is under way ends or is handed over." +
+      (stop ? ` Phase ${stop.phase}${stop.is_fast ? ", fast" : ""}, ${plural(stop.workers_left, "worker")} left.` : ""),
+  ],
 };
+
+/* A stop outranks everything, from its first moment. */
+export const poolState = (status) => (status.stop ? "stopping" : status.state);
 
 function noticesOf(status) {
   const notices = [];
-  const state = STATES[status.state];
-  if (state) notices.push([status.state, state[0], state[1](status)]);
+  const state = STATES[poolState(status)];
+  if (state) notices.push([poolState(status), state[0], state[1](status)]);
   if (status.supervisor_age_ms > SUPERVISOR_LATE_MS)
-    notices.push(["supervisor", "bad", "The supervisor gives no sign of life. Workers go on, but nobody replaces one that ends."]);
-  if (status.stop)
     notices.push([
-      "stop",
+      "supervisor",
       "bad",
-      `Stop under way, phase ${status.stop.phase}${status.stop.is_fast ? ", fast" : ""}: ${plural(status.stop.workers_left, "worker")} left.`,
+      "The supervisor gives no sign of life. Workers go on, but nobody replaces one that ends.",
     ]);
-  if (status.gemini === "failing") notices.push(["gemini", "warn", "Gemini does not answer as it should: chat may fail."]);
+  if (status.gemini === "failing")
+    notices.push(["gemini", "warn", "Gemini does not answer as it should: chat may fail."]);
   if (status.gemini === "credentials refused")
     notices.push(["gemini", "bad", "Gemini refuses the API key: no question can be answered."]);
   for (const breaker of status.breakers)
@@ -120,11 +132,9 @@ export class NoticesView {
     );
   }
 
-  /* `status` is null before the first answer; `lost` is null or says since when nothing was heard. */
+  /* `status` is null before the first answer; `lost` is null or says that nothing is heard, and then nothing else is known. */
   update(status, lost) {
-    const notices = status ? noticesOf(status) : [];
-    if (lost) notices.unshift(["connection", "bad", lost]);
-    this.list.update(notices, ([key]) => key);
+    this.list.update(lost ? [["connection", "bad", lost]] : status ? noticesOf(status) : [], ([key]) => key);
   }
 }
 
@@ -133,7 +143,11 @@ export class NoticesView {
 export class DatabaseView {
   constructor() {
     this.bar = h("span", { class: "load-bar" });
-    this.meter = h("div", { class: "load", role: "meter", "aria-label": "Busy database connections", "aria-valuemin": "0" }, this.bar);
+    this.meter = h(
+      "div",
+      { class: "load", role: "meter", "aria-label": "Busy database connections", "aria-valuemin": "0" },
+      this.bar,
+    );
     $("database").append(this.meter);
     this.facts = new Facts($("database"), "facts facts-wide");
   }
@@ -235,7 +249,10 @@ function fillChange(element, change, nowMs) {
     setText(badge, change.result);
     setAttribute(badge, "data-state", change.kind);
   }
-  setText(when, change ? `${moment(change.at, nowMs)}, ${ago(change.at, nowMs)}${change.took}` : "None since the pool began.");
+  setText(
+    when,
+    change ? `${moment(change.at, nowMs)}, ${ago(change.at, nowMs)}${change.took}` : "None since the pool began.",
+  );
   text.hidden = !change?.text;
   setText(text, change?.text ?? "");
 }

@@ -192,14 +192,20 @@ export class Plot {
 
   draw() {
     this.width = Math.max(240, Math.floor(this.svg.parentElement.clientWidth));
-    const values = this.points.flatMap((point) => Object.values(point.values)).filter((value) => value !== null);
+    const values = this.points
+      .flatMap((point) => this.series.map(({ key }) => point.values[key]))
+      .filter((value) => value !== null);
     const { ticks, place } = this.scale(values);
     this.y = (value) => HEIGHT - MARGIN.bottom - place(value) * (HEIGHT - MARGIN.top - MARGIN.bottom);
     this.svg.setAttribute("width", this.width);
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${HEIGHT}`);
     this.svg.setAttribute("aria-label", this.describe());
     this.cursor = s("g", { class: "cursor" });
-    this.svg.replaceChildren(this.drawAxes(ticks), ...this.series.map((series, i) => this.drawSeries(series, i)), this.cursor);
+    this.svg.replaceChildren(
+      this.drawAxes(ticks),
+      ...this.series.map((series, i) => this.drawSeries(series, i)),
+      this.cursor,
+    );
     this.look(this.at);
   }
 
@@ -223,7 +229,7 @@ export class Plot {
       label.textContent = this.format(tick);
       group.append(label);
     }
-    const every = (this.width < 420 ? 5 : 3) * 60000;
+    const every = (this.width < 320 ? 5 : 3) * 60000;
     for (let at = Math.ceil((this.nowMs - SPAN_MS) / every) * every; at <= this.nowMs; at += every) {
       const x = Math.round(this.x(at)) + 0.5;
       if (x < MARGIN.left + 14 || x > right - 12) continue;
@@ -266,7 +272,9 @@ export class Plot {
     if (this.tip.hidden) return;
     const point = this.points[this.nearest(at)];
     const x = this.x(point.at);
-    this.cursor.append(s("path", { d: `M${x.toFixed(1)} ${MARGIN.top}V${HEIGHT - MARGIN.bottom}`, class: "cursor-line" }));
+    this.cursor.append(
+      s("path", { d: `M${x.toFixed(1)} ${MARGIN.top}V${HEIGHT - MARGIN.bottom}`, class: "cursor-line" }),
+    );
     this.series.forEach(({ key }, i) => {
       const value = point.values[key];
       if (value === null || value === undefined) return;

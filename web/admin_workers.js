@@ -80,6 +80,7 @@ function makeTile(worker) {
       { class: "facts" },
       FACTS.map(([field, label]) => h("div", {}, h("dt", { text: label }), h("dd", { dataset: { field } }))),
     ),
+    h("p", { class: "tile-last quiet" }),
     h("p", { class: "tile-note", hidden: true }),
   );
   tile.fields = Object.fromEntries(
@@ -87,18 +88,24 @@ function makeTile(worker) {
   );
   tile.meter = tile.querySelector(".load");
   tile.bar = tile.querySelector(".load-bar");
+  tile.last = tile.querySelector(".tile-last");
   tile.note = tile.querySelector(".tile-note");
   return tile;
 }
 
 function noteOf(worker) {
   const notes = [];
-  if (worker.drain_left_ms !== null) notes.push(`Leaves by itself, at the latest in ${duration(worker.drain_left_ms)}.`);
+  if (worker.drain_left_ms !== null)
+    notes.push(`Leaves by itself, at the latest in ${duration(worker.drain_left_ms)}.`);
   if (worker.is_sick) notes.push("Its part of the scoreboard holds values that cannot be.");
   if (worker.log_dropped > 0) notes.push(`${plural(worker.log_dropped, "log line")} dropped.`);
-  if (worker.last_request && worker.last_request.age_ms < 3600000)
-    notes.push(`Last: ${worker.last_request.text}, ${duration(worker.last_request.age_ms)} ago.`);
   return notes.join(" ");
+}
+
+/* One line, so that the tile keeps its height from second to second; the whole is in its title. */
+function lastOf(worker) {
+  if (!worker.last_request) return "Nothing asked yet";
+  return `${duration(worker.last_request.age_ms)} ago: ${worker.last_request.text}`;
 }
 
 function fillTile(tile, worker, full, newest) {
@@ -118,6 +125,9 @@ function fillTile(tile, worker, full, newest) {
     setText(tile.fields[field], text(worker));
     setAttribute(tile.fields[field], "data-bad", isBad?.(worker) ? "" : null);
   }
+  const last = lastOf(worker);
+  setText(tile.last, last);
+  setAttribute(tile.last, "title", last);
   const note = noteOf(worker);
   tile.note.hidden = note === "";
   setText(tile.note, note);
@@ -127,9 +137,7 @@ export class WorkersView {
   constructor() {
     this.full = LOAD_LEAST;
     this.newest = 0;
-    this.list = new KeyedList($("workers"), makeTile, (tile, worker) =>
-      fillTile(tile, worker, this.full, this.newest),
-    );
+    this.list = new KeyedList($("workers"), makeTile, (tile, worker) => fillTile(tile, worker, this.full, this.newest));
   }
 
   update(status) {

@@ -22,7 +22,8 @@ export class ChatView {
     this.session = null;
     this.controller = new AbortController();
     this.ended = new Set(); /* ids of turns followed to their end: never a reason to look again */
-    this.own = new Map(); /* questions asked here that the server has not confirmed: clientMessageId to {element, isSending} */
+    this.own =
+      new Map(); /* questions asked here that the server has not confirmed: clientMessageId to {element, isSending} */
     this.composer = new Composer({ onAsk: (text) => this.ask(text), onStop: () => this.stop() });
     this.forget();
     this.wire();

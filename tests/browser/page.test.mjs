@@ -4,7 +4,18 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { KITCHEN, LONG, SLOW_KITCHEN, server } from "../clients/support.mjs";
-import { ask, finished, shot, startBrowser, stopBrowser, withPage, writing } from "./support.mjs";
+import {
+  accessibilityTree,
+  ask,
+  finished,
+  nameless,
+  poorContrasts,
+  shot,
+  startBrowser,
+  stopBrowser,
+  withPage,
+  writing,
+} from "./support.mjs";
 
 before(startBrowser);
 after(stopBrowser);
@@ -165,36 +176,13 @@ test("landmarks, headings, names and roles are there for a screen reader", () =>
     await ask(page, KITCHEN);
     await finished(page);
     await page.waitForSelector("#tasks .row");
-    const session = await page.context().newCDPSession(page);
-    const tree = async () => {
-      const { nodes } = await session.send("Accessibility.getFullAXTree");
-      return nodes
-        .filter((node) => !node.ignored)
-        .map((node) => ({ role: node.role?.value, name: node.name?.value ?? "" }));
-    };
-    const controls = [
-      "button",
-      "link",
-      "textbox",
-      "checkbox",
-      "combobox",
-      "navigation",
-      "complementary",
-      "main",
-      "region",
-      "progressbar",
-      "image",
-      "dialog",
-    ];
-    const nameless = async () =>
-      (await tree()).filter((node) => controls.includes(node.role) && node.name.trim() === "");
-    const known = await tree();
+    const known = await accessibilityTree(page);
     for (const role of ["banner", "main", "navigation", "complementary", "log"])
       assert.ok(
         known.some((node) => node.role === role),
         role,
       );
-    assert.deepEqual(await nameless(), [], "without a name");
+    assert.deepEqual(await nameless(page), [], "without a name");
     const look = () =>
       page.evaluate(() => {
         const found = [];
@@ -228,8 +216,8 @@ test("landmarks, headings, names and roles are there for a screen reader", () =>
     assert.deepEqual(await look(), []);
     await page.click("#session-new");
     assert.deepEqual(await look(), [], "with the dialog open");
-    assert.deepEqual(await nameless(), [], "in the dialog");
-    const inDialog = await tree();
+    assert.deepEqual(await nameless(page), [], "in the dialog");
+    const inDialog = await accessibilityTree(page);
     for (const name of ["What is it about?", "Budget (optional)", "Currency"])
       assert.ok(
         inDialog.some((node) => node.name === name && node.role !== "LabelText"),
@@ -247,56 +235,7 @@ for (const colorScheme of ["light", "dark"]) {
         await page.locator("#tasks input").first().check();
         await ask(page, LONG);
         await writing(page);
-        await page.waitForTimeout(0);
-        await page.evaluate(() =>
-          Promise.all(
-            document
-              .getAnimations()
-              .map((animation) => (animation.effect.getTiming().iterations === Infinity ? null : animation.finished)),
-          ),
-        );
-        const poor = await page.evaluate(() => {
-          const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-          const rgba = (color) => {
-            canvas.clearRect(0, 0, 1, 1);
-            canvas.fillStyle = color;
-            canvas.fillRect(0, 0, 1, 1);
-            const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
-            return [r, g, b, a / 255];
-          };
-          const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
-          const ground = (element) => {
-            const layers = [];
-            for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
-            return layers.reduceRight((below, top) => over(top, below), [255, 255, 255, 1]);
-          };
-          const light = (color) => {
-            const [r, g, b] = color.map((value) =>
-              value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
-            );
-            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-          };
-          const found = [];
-          const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-          for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-            const element = node.parentElement;
-            if (
-              node.textContent.trim() === "" ||
-              !element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) ||
-              element.closest(".visually-hidden, .who, dialog, noscript")
-            )
-              continue;
-            const below = ground(element);
-            const text = over(rgba(getComputedStyle(element).color), below);
-            const [a, b] = [light(text), light(below)].sort((x, y) => y - x);
-            const ratio = (a + 0.05) / (b + 0.05);
-            if (ratio < 4.5)
-              found.push(
-                `${ratio.toFixed(2)} ${element.className || element.tagName}: ${node.textContent.trim().slice(0, 40)}`,
-              );
-          }
-          return found;
-        });
+        const poor = await poorContrasts(page);
         await shot(page, colorScheme);
         assert.deepEqual(poor, []);
         await page.click("#stop").catch(() => {});

@@ -49,8 +49,11 @@ export async function stopBrowser() {
   else if (!process.env.SCREENSHOT_DIR) rmSync(shots, { recursive: true, force: true });
 }
 
-/* Opens the page as a new owner. `use(page)` does the test; afterwards no fault may have been seen but those that `expected` matches. */
-export async function withPage(use, { at = "/", base = server, expected = null, ...context } = {}) {
+/* Opens the page as a new owner and waits for `ready`. `use(page)` does the test; afterwards no fault may have been seen but those that `expected` matches. */
+export async function withPage(
+  use,
+  { at = "/", base = server, expected = null, ready = "#connection[data-state=live]", ...context } = {},
+) {
   const made = await browser.newContext({ viewport: { width: 1360, height: 850 }, locale: "en-US", ...context });
   const page = await made.newPage();
   page.setDefaultTimeout(20000);
@@ -70,7 +73,7 @@ export async function withPage(use, { at = "/", base = server, expected = null, 
   });
   try {
     await page.goto(base + at);
-    await page.waitForSelector("#connection[data-state=live]");
+    await page.waitForSelector(ready);
     await use(page, made);
     assert.deepEqual(await page.evaluate(() => window.violations), [], "violations of the content security policy");
     assert.deepEqual(
@@ -169,3 +172,88 @@ export async function startProxy() {
     },
   };
 }
+
+/* Texts with less than 4.5 to 1 against what is below them, once nothing moves any more. */
+export async function poorContrasts(page) {
+  await page.evaluate(() =>
+    Promise.all(
+      document
+        .getAnimations()
+        .map((animation) => (animation.effect.getTiming().iterations === Infinity ? null : animation.finished)),
+    ),
+  );
+  return page.evaluate(() => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const rgba = (color) => {
+      canvas.clearRect(0, 0, 1, 1);
+      canvas.fillStyle = color;
+      canvas.fillRect(0, 0, 1, 1);
+      const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+      return [r, g, b, a / 255];
+    };
+    const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+    const ground = (element) => {
+      const layers = [];
+      for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+      return layers.reduceRight((below, top) => over(top, below), [255, 255, 255, 1]);
+    };
+    const light = (color) => {
+      const [r, g, b] = color.map((value) =>
+        value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
+      );
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const found = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const element = node.parentElement;
+      if (
+        node.textContent.trim() === "" ||
+        !element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) ||
+        element.closest(".visually-hidden, .who, dialog, noscript")
+      )
+        continue;
+      const below = ground(element);
+      const style = getComputedStyle(element);
+      const text = over(rgba(element instanceof SVGElement ? style.fill : style.color), below);
+      const [a, b] = [light(text), light(below)].sort((x, y) => y - x);
+      const ratio = (a + 0.05) / (b + 0.05);
+      if (ratio < 4.5)
+        found.push(
+          `${ratio.toFixed(2)} ${element.className || element.tagName}: ${node.textContent.trim().slice(0, 40)}`,
+        );
+    }
+    return found;
+  });
+}
+
+/* What a screen reader is given: [{role, name}]. */
+export async function accessibilityTree(page) {
+  const session = await page.context().newCDPSession(page);
+  const { nodes } = await session.send("Accessibility.getFullAXTree");
+  await session.detach();
+  return nodes
+    .filter((node) => !node.ignored)
+    .map((node) => ({ role: node.role?.value, name: node.name?.value ?? "" }));
+}
+
+/* Roles that need a name. */
+const NAMED = [
+  "button",
+  "link",
+  "textbox",
+  "checkbox",
+  "combobox",
+  "navigation",
+  "complementary",
+  "main",
+  "region",
+  "progressbar",
+  "meter",
+  "image",
+  "dialog",
+];
+
+/* Those of them that have none. */
+export const nameless = async (page) =>
+  (await accessibilityTree(page)).filter(({ role, name }) => NAMED.includes(role) && name.trim() === "");
