@@ -38,6 +38,13 @@ static void end_all_workers(struct server *s, int signal)
 
 /* ---- hung ------------------------------------------------------------------------------------------------------ */
 
+static bool is_busy(void *arg)
+{
+	struct switches *switches = arg;
+
+	return atomic_load(&switches->is_busy) != 0;
+}
+
 Test(faults_process, a_worker_in_an_endless_loop_is_ended_and_replaced_while_the_other_serves)
 {
 	skip_in_sanitizer(NO_PRELOAD);
@@ -48,6 +55,7 @@ Test(faults_process, a_worker_in_an_endless_loop_is_ended_and_replaced_while_the
 
 	cr_assert_eq(server_workers(s, workers, 4), 2);
 	atomic_store(&switches->busy_pid, workers[0]);
+	wait_until(is_busy, switches, "its loop turns without end", 10000);
 	while (log_count(s->supervisor, "\"cause\":\"hung, ended by us\"") == 0)
 		cr_assert_eq(get_many(s->port, 5), 5, "the other worker serves");
 	cr_expect_eq(log_count(s->supervisor, "\"signal\":\"SIGABRT\""), 1, "first with a core");

@@ -222,6 +222,9 @@ Test(faults_stop, a_database_that_answers_late_is_waited_for_and_all_is_stored)
 
 Test(faults_stop, a_second_int_ends_a_stop_that_waits_for_a_dead_database)
 {
+	if (!faults_are_whole())
+		cr_skip_test("whole form only: another cluster of its own");
+
 	struct cluster *cluster = cluster_create();
 	struct server *s = server_start_on(
 		cluster, (const char *[]) { "RENOVATIOND_SHUTDOWN_DATABASE_MS=20000",

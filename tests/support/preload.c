@@ -46,8 +46,10 @@ int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout)
 
 	if (real == NULL)
 		*(void **)&real = next("epoll_wait");
-	while (switches != NULL && atomic_load(&switches->busy_pid) == getpid())
-		turns++;
+	while (switches != NULL && atomic_load(&switches->busy_pid) == getpid()) {
+		if (turns++ == 0)
+			atomic_store(&switches->is_busy, 1);
+	}
 	return real(epoll, events, count, timeout);
 }
 

@@ -6,6 +6,7 @@
 
 struct switches {
 	atomic_int busy_pid;        /* this process's loop spins instead of waiting; 0 = none */
+	atomic_int is_busy;         /* it does */
 	atomic_int fork_failures;   /* so many forks fail from now on */
 	atomic_int forks_failed;    /* so many did */
 	atomic_int disk_is_limited; /* 1: regular files take only `disk_room` more bytes */
