@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "shared/log.h"
+#include "supervisor/fdstore.h"
 #include "supervisor/holder.h"
 
 #define TRIES        5
@@ -35,29 +35,6 @@ void listeners_name(struct supervisor *s)
 		return;
 	}
 	(void)snprintf(s->url, sizeof s->url, strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, service);
-}
-
-/* ---- from the service manager -------------------------------------------------------------------------------- */
-
-static int adopt(struct supervisor *s)
-{
-	int count = sd_listen_fds(1);
-
-	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++) {
-		if (s->listener < 0 && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0) {
-			s->listener = descriptor_lift(fd);
-			continue;
-		}
-		LOG(LOG_WARN, "passed descriptor is not used", F_INT("fd", fd));
-		close(fd);
-	}
-	if (s->listener < 0)
-		return -1;
-	(void)fcntl(s->listener, F_SETFL, fcntl(s->listener, F_GETFL) | O_NONBLOCK);
-	listeners_name(s);
-	s->is_listener_adopted = true;
-	LOG(LOG_INFO, "listening socket adopted", F_STR("url", s->url));
-	return 0;
 }
 
 /* ---- our own ------------------------------------------------------------------------------------------------- */
@@ -179,11 +156,64 @@ static int bind_own(struct supervisor *s)
 	return EXIT_OK;
 }
 
+/* ---- from the service manager -------------------------------------------------------------------------------- */
+
+/* Does it listen where the configuration says? Port 0 fits any. */
+static bool is_configured(int fd, const void *arg)
+{
+	const struct options *o = arg;
+	struct sockaddr_storage wanted, there;
+	socklen_t wanted_length, there_length = sizeof there;
+
+	if (listeners_resolve(o, &wanted, &wanted_length) != NULL ||
+		getsockname(fd, (struct sockaddr *)&there, &there_length) != 0 || there.ss_family != wanted.ss_family)
+		return false;
+	if (wanted.ss_family == AF_INET) {
+		const struct sockaddr_in *a = (const struct sockaddr_in *)&wanted,
+					 *b = (const struct sockaddr_in *)&there;
+
+		return a->sin_addr.s_addr == b->sin_addr.s_addr && (a->sin_port == 0 || a->sin_port == b->sin_port);
+	}
+	if (wanted.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&wanted,
+					  *b = (const struct sockaddr_in6 *)&there;
+
+		return memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0 &&
+		       (a->sin6_port == 0 || a->sin6_port == b->sin6_port);
+	}
+	return false;
+}
+
+/* A socket unit wins: its address is the administrator's word, and nobody else may listen there. */
+static bool adopt(struct supervisor *s)
+{
+	s->listener = fdstore_take_activated();
+	s->is_listener_adopted = s->listener >= 0;
+	if (s->listener < 0)
+		s->listener = fdstore_take_stored(FDSTORE_HTTP, is_configured, s->options);
+	if (s->listener < 0)
+		return false;
+	/* It may have been made with another backlog. */
+	if (!s->is_listener_adopted)
+		(void)listen(s->listener, (int)s->options->listen_backlog);
+	listeners_name(s);
+	LOG(LOG_INFO, "listening socket adopted", F_STR("url", s->url),
+		F_STR("from", s->is_listener_adopted ? "socket unit" : "descriptor store"));
+	return true;
+}
+
 int listeners_open(struct supervisor *s)
 {
-	if (adopt(s) == 0)
-		return EXIT_OK;
-	return bind_own(s);
+	int code = EXIT_OK;
+
+	fdstore_open();
+	if (!adopt(s))
+		code = bind_own(s);
+	fdstore_close();
+	/* What a socket unit holds stays there anyway. */
+	if (code == EXIT_OK && !s->is_listener_adopted)
+		fdstore_keep(FDSTORE_HTTP, s->listener);
+	return code;
 }
 
 void listeners_replace(struct supervisor *s, int listener)
@@ -192,6 +222,7 @@ void listeners_replace(struct supervisor *s, int listener)
 		close(s->listener);
 	s->listener = listener;
 	listeners_name(s);
+	fdstore_keep(FDSTORE_HTTP, s->listener);
 	LOG(LOG_INFO, "listening at another address", F_STR("url", s->url));
 }
 

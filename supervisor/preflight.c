@@ -88,6 +88,10 @@ out:
 /* Every check runs and is reported, also when an earlier one failed. */
 static int check_once(struct supervisor *s, struct report *r, bool is_check_only)
 {
+	if (!is_check_only) {
+		notify_checking(CHECKER_LIMIT_MS + RETRY_TOTAL_MS);
+		notify_status("checking configuration, database and Gemini");
+	}
 	r->count = 0;
 	checks_configuration(s, r);
 	checks_files(s, r);

@@ -44,13 +44,13 @@ struct upgrade {
 	char who[80];        /* asked for it */
 	int64_t begun_at_ms; /* monotonic */
 	struct upgrade_check check;
-	upgrade_done_fn *done;   /* NULL = nobody waits */
-	void *done_arg;          /* of it */
-	int program_fd;          /* O_PATH of the program that runs; -1 when it cannot be opened */
-	struct state *state;     /* that brought us here; NULL after a plain start, and once it is used up */
-	int old_options_fd;      /* way back: values of the old workers; -1 = there is none */
-	char problem[512];       /* why this program cannot go on, found before the loop; "" = it can */
-	char needs_restart[256]; /* changed options that wait for a restart; for the text */
+	upgrade_done_fn *done; /* NULL = nobody waits */
+	void *done_arg;        /* of it */
+	int program_fd;        /* O_PATH of the program that runs; -1 when it cannot be opened */
+	struct state *state;   /* that brought us here; NULL after a plain start, and once it is used up */
+	int old_options_fd;    /* way back: values of the old workers; -1 = there is none */
+	char problem[512];     /* why this program cannot go on, found before the loop; "" = it can */
+	char not_applied[256]; /* changed options that keep their old values; for the text */
 };
 
 /* ---- where programs are -------------------------------------------------------------------------------------- */
@@ -421,15 +421,19 @@ static void use_running_options(struct configuration *c, struct options *running
 		(void)snprintf(c->origins[i], sizeof c->origins[i], "the service before the upgrade");
 }
 
-static void keep_what_needs_a_restart(struct upgrade *u, const struct options *running, struct options *fresh)
+static void keep_what_stays(struct upgrade *u, const struct options *running, struct options *fresh)
 {
 	struct options_diff diff;
 	struct buffer names;
 
 	options_diff(running, fresh, &diff);
+	/* The sockets go over as they are; the next reload moves them. */
+	options_diff_pin(&diff, OPTION_host);
+	options_diff_pin(&diff, OPTION_port);
+	options_diff_pin(&diff, OPTION_listen_backlog);
 	buffer_init(&names);
 	options_diff_write(&diff, OPTION_CLASS_RESTART, &names);
-	(void)snprintf(u->needs_restart, sizeof u->needs_restart, "%.*s", TEXT_ARGS(buffer_text(&names)));
+	(void)snprintf(u->not_applied, sizeof u->not_applied, "%.*s", TEXT_ARGS(buffer_text(&names)));
 	buffer_fini(&names);
 	options_diff_keep(&diff, running, fresh);
 }
@@ -444,7 +448,7 @@ int upgrade_configure(struct supervisor *s, struct configuration *c)
 	if (options_load(&running, (int)u->state->fds.options) != ERROR_NONE)
 		return give_up("the options");
 	if (u->state->purpose == STATE_UPGRADE && !configuration_has_faults(c)) {
-		keep_what_needs_a_restart(u, &running, &c->options);
+		keep_what_stays(u, &running, &c->options);
 		options_fini(&running);
 		return EXIT_OK;
 	}
@@ -466,7 +470,6 @@ static enum error prepare_new(struct supervisor *s)
 	s->options_fd = -1;
 	if (options_store(s->options, &fd) != ERROR_NONE || (s->options_fd = descriptor_lift(fd)) < 0)
 		return ERROR_SYSTEM;
-	(void)snprintf(s->board->pool.version, sizeof s->board->pool.version, "%s", PACKAGE_VERSION);
 	return ERROR_NONE;
 }
 
@@ -549,8 +552,8 @@ static void on_taken_over(void *arg, const struct rollover_outcome *outcome)
 		return;
 	}
 	(void)snprintf(text, sizeof text, "upgraded from %.40s to %s, generation %u%s%s", u->state->version,
-		PACKAGE_VERSION, outcome->generation, u->needs_restart[0] ? "; these wait for a restart: " : "",
-		u->needs_restart);
+		PACKAGE_VERSION, outcome->generation, u->not_applied[0] ? "; not applied by an upgrade: " : "",
+		u->not_applied);
 	forget_old(u);
 	settle(s, true, text);
 }

@@ -115,8 +115,28 @@ static void apply_environment(const char *const environment[])
 	}
 }
 
-static void become(const struct process *p, const char *const argv[], const char *const environment[])
+#define PASSED_MAX 16
+
+static void pass(int held[], int count, const char *names)
 {
+	char number[16];
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+		must(dup2(held[i], 3 + i) == 3 + i);
+	(void)snprintf(number, sizeof number, "%d", count);
+	(void)setenv("LISTEN_FDS", number, 1);
+	(void)snprintf(number, sizeof number, "%d", (int)getpid());
+	(void)setenv("LISTEN_PID", number, 1);
+	if (names != NULL)
+		(void)setenv("LISTEN_FDNAMES", names, 1);
+}
+
+static void become(const struct process *p, const char *const argv[], const char *const environment[], const int fds[],
+	int count, const char *names)
+{
+	int held[PASSED_MAX];
 	int out = open(p->out_path, O_WRONLY | O_CREAT | O_APPEND, 0644);
 	int err = open(p->err_path, O_WRONLY | O_CREAT | O_APPEND, 0644);
 	int in = open("/dev/null", O_RDONLY);
@@ -128,8 +148,12 @@ static void become(const struct process *p, const char *const argv[], const char
 	(void)dup2(in, 0);
 	(void)dup2(out, 1);
 	(void)dup2(err, 2);
+	must(count <= PASSED_MAX);
+	for (int i = 0; i < count; i++)
+		held[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 256);
 	for (int fd = 3; fd < 256; fd++)
 		(void)close(fd);
+	pass(held, count, names);
 	apply_environment(environment);
 	execvp(argv[0], (char *const *)argv);
 	(void)dprintf(2, "cannot run %s: %s\n", argv[0], strerror(errno));
@@ -137,6 +161,12 @@ static void become(const struct process *p, const char *const argv[], const char
 }
 
 struct process *process_start(const char *const argv[], const char *const environment[])
+{
+	return process_start_passing(argv, environment, NULL, 0, NULL);
+}
+
+struct process *process_start_passing(
+	const char *const argv[], const char *const environment[], const int fds[], int count, const char *names)
 {
 	static int number;
 	struct process *p = must_alloc(sizeof *p);
@@ -148,7 +178,7 @@ struct process *process_start(const char *const argv[], const char *const enviro
 	p->pid = fork();
 	must(p->pid >= 0);
 	if (p->pid == 0)
-		become(p, argv, environment);
+		become(p, argv, environment, fds, count, names);
 	return p;
 }
 

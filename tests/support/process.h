@@ -21,6 +21,9 @@ const char *program_path(const char *name);
 
 /* Starts argv[0] (NULL-terminated). `environment` holds NAME=VALUE additions (NAME= sets empty, a bare NAME removes), NULL-terminated. The child dies with the test. */
 struct process *process_start(const char *const argv[], const char *const environment[]);
+/* The same with descriptors, as a service manager passes them: from 3 on, with LISTEN_FDS, LISTEN_PID and, unless NULL, LISTEN_FDNAMES. */
+struct process *process_start_passing(
+	const char *const argv[], const char *const environment[], const int fds[], int count, const char *names);
 /* The whole of its standard output or error so far, NUL-terminated; free it. */
 char *process_output(const struct process *p);
 char *process_errors(const struct process *p);

@@ -38,7 +38,7 @@ static void start_supervisor(struct server *s)
 			argv[1] = "-c";
 			argv[2] = s->environment[i] + sizeof name - 1;
 		}
-	s->supervisor = process_start(argv, s->environment);
+	s->supervisor = process_start_passing(argv, s->environment, s->passed, s->passed_count, s->passed_names);
 
 	char *line = process_wait_output(s->supervisor, "listening on", 30000);
 

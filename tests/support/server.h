@@ -14,6 +14,9 @@ struct server {
 	int port;
 	char control[100];           /* its control socket */
 	const char *environment[40]; /* what the supervisor gets; for starting it again */
+	int passed[8];               /* descriptors that it is passed when it is started again; borrowed */
+	int passed_count;            /* of them; 0 at first */
+	const char *passed_names;    /* LISTEN_FDNAMES of them; NULL = none */
 };
 
 /* Starts all of it: APP_ENV=test, two workers, any free port. `extra` holds NAME=VALUE additions (later ones win), NULL-terminated, or NULL;

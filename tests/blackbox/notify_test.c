@@ -1,0 +1,281 @@
+/* notify_test.c: what the service tells its manager and what it takes from it: state, watchdog, and the listening socket that outlives a crash. The manager is
+ * played by tests/support/manager.c; the real one is in tests/system. */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tests/support/manager.h"
+#include "tests/support/server.h"
+
+TestSuite(notify, .timeout = 180);
+
+#define WAIT_MS 60000
+
+static ino_t socket_of(int fd)
+{
+	struct stat status;
+
+	cr_assert_eq(fstat(fd, &status), 0);
+	return status.st_ino;
+}
+
+/* A listening socket of our own, with its port. */
+static int listen_somewhere(int *port_out)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof address;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+	cr_assert_eq(listen(fd, 16), 0);
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	*port_out = ntohs(address.sin_port);
+	return fd;
+}
+
+static int status_of(struct client *c)
+{
+	struct reply r = client_request(c, "GET", "/health", NULL, NULL);
+	int status = r.status;
+
+	reply_free(&r);
+	return status;
+}
+
+static bool answers(int port)
+{
+	struct client c;
+	int status;
+
+	client_init(&c, port);
+	status = status_of(&c);
+	client_fini(&c);
+	return status == 200;
+}
+
+static void crash(struct server *s)
+{
+	pid_t workers[8];
+	int count = server_workers(s, workers, 8);
+
+	process_signal(s->supervisor, SIGKILL);
+	(void)process_wait(s->supervisor, WAIT_MS);
+	/* systemd ends the whole group. */
+	for (int i = 0; i < count; i++)
+		(void)kill(workers[i], SIGKILL);
+}
+
+/* What systemd does at the next start: everything stored is passed with its name. */
+static void pass_stored(struct server *s, const struct manager *m)
+{
+	static char names[200];
+
+	names[0] = '\0';
+	for (int i = 0; i < m->stored_count; i++) {
+		s->passed[i] = m->stored[i].fd;
+		(void)snprintf(
+			names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ":" : "", m->stored[i].name);
+	}
+	s->passed_count = m->stored_count;
+	s->passed_names = names;
+}
+
+/* ---- words ----------------------------------------------------------------------------------------------------- */
+
+Test(notify, start_reload_upgrade_and_stop_are_told_in_order)
+{
+	struct manager m;
+	struct server *s;
+	size_t at, before;
+
+	manager_open(&m, false);
+	s = server_start((const char *[]) { m.variable, "WATCHDOG_USEC=3000000", NULL });
+	at = manager_wait(&m, "EXTEND_TIMEOUT_USEC=", 0, WAIT_MS);
+	at = manager_wait(&m, "FDSTORE=1\nFDNAME=http", at, WAIT_MS);
+	cr_expect_eq(m.stored_count, 1);
+	at = manager_wait(&m, format("READY=1\nSTATUS=listening on http://127.0.0.1:%d", s->port), at, WAIT_MS);
+	at = manager_wait(&m, "WATCHDOG=1\n", at, WAIT_MS);
+
+	process_signal(s->supervisor, SIGHUP);
+	at = manager_wait(&m, "RELOADING=1\nMONOTONIC_USEC=", at, WAIT_MS);
+	at = manager_wait(&m, "READY=1\nSTATUS=", at, WAIT_MS);
+
+	before = at;
+	process_signal(s->supervisor, SIGUSR2);
+	at = manager_wait(&m, "RELOADING=1\nMONOTONIC_USEC=", at, WAIT_MS);
+	at = manager_wait(&m, "STATUS=upgrading: checking", before, WAIT_MS);
+	at = manager_wait(&m, "READY=1\nSTATUS=upgraded from", at, WAIT_MS);
+	cr_expect_null(strstr(m.said + before, "STOPPING=1"));
+	cr_expect_null(strstr(m.said + before, "FDSTORE"), "the socket is stored already");
+	at = manager_wait(&m, "WATCHDOG=1\n", at, WAIT_MS);
+
+	process_signal(s->supervisor, SIGTERM);
+	at = manager_wait(&m, "STOPPING=1\nSTATUS=stopping", at, WAIT_MS);
+	at = manager_wait(&m, "STATUS=stopped (clean)", at, WAIT_MS);
+	cr_expect_eq(process_wait(s->supervisor, WAIT_MS), 0);
+	server_end(&s);
+	manager_close(&m);
+}
+
+/* Fills the manager's queue until nothing more goes in. */
+static void fill(const struct manager *m)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s", strchr(m->variable, '=') + 1);
+	while (sendto(fd, "X_FILL=1", 8, 0, (struct sockaddr *)&address, sizeof address) == 8)
+		;
+	close(fd);
+}
+
+Test(notify, manager_that_does_not_read_stops_nothing_and_hears_all_that_counts_later)
+{
+	struct manager m;
+	struct server *s;
+	size_t at;
+
+	manager_open(&m, false);
+	fill(&m);
+	s = server_start((const char *[]) { m.variable, NULL });
+	cr_expect(answers(s->port));
+	process_signal(s->supervisor, SIGHUP);
+	free(process_wait_error(s->supervisor, "\"generation\":2,\"ms\":", WAIT_MS));
+	at = manager_wait(&m, "FDSTORE=1", 0, WAIT_MS);
+	at = manager_wait(&m, "READY=1\nSTATUS=listening on", at, WAIT_MS);
+	(void)manager_wait(&m, "READY=1\n", at, WAIT_MS);
+	cr_expect_eq(m.stored_count, 1);
+	fill(&m);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+	manager_close(&m);
+}
+
+Test(notify, manager_without_a_file_is_told_and_one_that_is_not_there_is_no_matter)
+{
+	struct manager m;
+	struct server *s;
+
+	manager_open(&m, true);
+	s = server_start((const char *[]) { m.variable, NULL });
+	(void)manager_wait(&m, "READY=1\nSTATUS=listening on", 0, WAIT_MS);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+	manager_close(&m);
+	s = server_start((const char *[]) { format("NOTIFY_SOCKET=%s/nobody", test_folder()), NULL });
+	cr_expect(answers(s->port));
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+/* ---- the stored socket ------------------------------------------------------------------------------------------- */
+
+Test(notify, connection_made_while_the_service_is_dead_is_answered_by_the_next)
+{
+	struct manager m;
+	struct server *s;
+	struct client early;
+	ino_t stored;
+	int port;
+
+	manager_open(&m, false);
+	s = server_start((const char *[]) { m.variable, NULL });
+	(void)manager_wait(&m, "FDSTORE=1\nFDNAME=http", 0, WAIT_MS);
+	port = s->port;
+	stored = socket_of(m.stored[0].fd);
+	for (int i = 0; i < 2; i++) {
+		/* Once by a crash, once by a stop. */
+		if (i == 0)
+			crash(s);
+		else
+			cr_expect_eq(server_stop(s), 0);
+		client_init(&early, port);
+		early.timeout_ms = WAIT_MS;
+		cr_assert(client_connect(&early), "nobody listens");
+		pass_stored(s, &m);
+		server_start_again(s);
+		cr_expect_eq(s->port, port);
+		cr_expect_eq(status_of(&early), 200);
+		client_fini(&early);
+		free(process_wait_error(s->supervisor, "\"from\":\"descriptor store\"", 1000));
+		manager_read(&m);
+		cr_assert_eq(m.stored_count, 1);
+		cr_expect_eq(socket_of(m.stored[0].fd), stored);
+	}
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+	manager_close(&m);
+}
+
+Test(notify, stored_socket_of_another_address_is_given_up)
+{
+	struct manager m;
+	struct server *s;
+	int other_port, other = listen_somewhere(&other_port);
+	size_t at;
+
+	manager_open(&m, false);
+	s = server_start((const char *[]) { m.variable, NULL });
+	at = manager_wait(&m, "READY=1", 0, WAIT_MS);
+	crash(s);
+	manager_forget(&m);
+	s->passed[0] = other;
+	s->passed_count = 1;
+	s->passed_names = "http";
+	server_start_again(s);
+	cr_expect_neq(s->port, other_port);
+	cr_expect(answers(s->port));
+	at = manager_wait(&m, "FDSTORE=1", manager_wait(&m, "FDSTOREREMOVE=1\nFDNAME=http", at, WAIT_MS), WAIT_MS);
+	(void)manager_wait(&m, "READY=1", at, WAIT_MS);
+	cr_assert_eq(m.stored_count, 1);
+	cr_expect_neq(socket_of(m.stored[0].fd), socket_of(other));
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+	manager_close(&m);
+	close(other);
+}
+
+Test(notify, socket_that_comes_from_its_unit_and_from_the_store_is_one)
+{
+	struct manager m;
+	struct server *s;
+	int port, fd = listen_somewhere(&port), pipe_ends[2];
+
+	cr_assert_eq(pipe(pipe_ends), 0);
+	manager_open(&m, false);
+	s = server_start((const char *[]) { m.variable, NULL });
+	(void)manager_wait(&m, "READY=1", 0, WAIT_MS);
+	crash(s);
+	manager_forget(&m);
+	s->passed[0] = fd;
+	s->passed[1] = pipe_ends[0];
+	s->passed[2] = fd;
+	s->passed_count = 3;
+	s->passed_names = "http:strange:renovationd.socket";
+	/* The unit's address is not the configured one, which it wins over. */
+	s->port = port + 1 <= 65535 ? port + 1 : port - 1;
+	server_start_again(s);
+	cr_expect_eq(s->port, port);
+	cr_expect(answers(port));
+	free(process_wait_error(s->supervisor, "\"from\":\"socket unit\"", 1000));
+	free(process_wait_error(s->supervisor, "passed descriptor is not used", 1000));
+	process_signal(s->supervisor, SIGUSR2);
+	free(process_wait_error(s->supervisor, "\"msg\":\"upgrade done\"", WAIT_MS));
+	cr_expect(answers(port));
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+	manager_close(&m);
+	close(fd);
+	close(pipe_ends[0]);
+	close(pipe_ends[1]);
+}
