@@ -170,9 +170,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	judge_state(s);
 	if (s->state == SUPERVISOR_STOPPING)
 		return;
-	judge_state(s);
 	deaths_tell(s);
 	if (!rollover_is_busy(s))
 		pool_fill(s);

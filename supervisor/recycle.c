@@ -10,7 +10,7 @@
 #include "shared/log.h"
 
 #define LOOK_MS         2000
-#define MEMORY_AGE_MS   10000 /* a limit below what a fresh worker needs must not make them follow each other */
+#define MEMORY_AGE_MS   5000  /* a limit below what a fresh worker needs must not make them follow each other */
 #define SPREAD_PARTS    10    /* a tenth more or less */
 #define SPREAD_PERMILLE 1000
 

@@ -90,6 +90,12 @@ static void begin_generation(struct supervisor *s)
 
 static void apply_live(struct supervisor *s)
 {
+	struct proposal *p = &s->rollover->proposal;
+
+	/* A successor in this generation runs what the others run. */
+	if (p->program_fd >= 0)
+		close(p->program_fd);
+	p->program_fd = -1;
 	proposal_adopt(s, &s->rollover->proposal);
 	pool_resize(s, s->wanted);
 	proposal_tell_workers(s);

@@ -186,6 +186,7 @@ static void start(struct supervisor *s, int signal)
 	stop->t0_us = clock_monotonic_us();
 	tally_init(&stop->tally, pool_count_alive(s));
 	rollover_stop(s);
+	pool_publish(s);
 	upgrade_cancel(s);
 	SCOREBOARD_SET(s->board->is_serving, 0);
 	SCOREBOARD_SET(s->board->stop_at_us, stop->t0_us);

@@ -58,10 +58,19 @@ static void wait_for_slots(struct supervisor *s)
 	change_set_deadline(r, SLOT_WAIT_MS);
 }
 
+/* A reload already goes by what it brings. */
+static const struct options *options_of(const struct supervisor *s)
+{
+	const struct rollover *r = s->rollover;
+
+	return r->step == STEP_STARTING && r->proposal.is_set ? &r->proposal.config.options : s->options;
+}
+
 static void start_wave(struct supervisor *s)
 {
 	struct rollover *r = s->rollover;
-	int surge = s->options->surge > 0 ? (int)s->options->surge : r->needed, started = 0;
+	const struct options *o = options_of(s);
+	int surge = o->surge > 0 ? (int)o->surge : r->needed, started = 0;
 	struct slot *slot;
 
 	while (started < surge && started < r->needed && (slot = pool_find_free(s)) != NULL) {
@@ -76,8 +85,8 @@ static void start_wave(struct supervisor *s)
 		return;
 	}
 	r->stalled_ms = 0;
-	r->wave_until_ms = clock_monotonic_ms() + s->options->boot_timeout_ms;
-	change_set_deadline(r, s->options->boot_timeout_ms);
+	r->wave_until_ms = clock_monotonic_ms() + o->boot_timeout_ms;
+	change_set_deadline(r, o->boot_timeout_ms);
 }
 
 static void mark_old(struct supervisor *s)
@@ -235,7 +244,10 @@ static void go_back(struct supervisor *s)
 	r->needed = s->wanted - kept;
 	r->promoted = 0;
 	LOG(LOG_WARN, "a later wave failed: workers of before come back", F_INT("workers", r->needed));
-	start_wave(s);
+	if (r->needed > 0)
+		start_wave(s);
+	else
+		all_ready(s);
 }
 
 static void fail(struct supervisor *s, const char *why, enum death_cause cause)
@@ -272,7 +284,7 @@ void waves_timed_out(struct supervisor *s)
 		return;
 	}
 	(void)snprintf(why, sizeof why, "a new worker was not ready within boot_timeout_ms (%lld ms)",
-		(long long)s->options->boot_timeout_ms);
+		(long long)options_of(s)->boot_timeout_ms);
 	fail(s, why, DEATH_BOOT);
 }
 

@@ -213,6 +213,59 @@ Test(pool, workers_are_replaced_when_they_are_large)
 	server_end(&ages.server);
 }
 
+/* ---- those that leave ------------------------------------------------------------------------------------------ */
+
+/* Reloads while a connection keeps an old worker; stops that worker, whose pid comes back. */
+static pid_t stop_a_draining_worker(struct server *s, struct client *held)
+{
+	struct reply r;
+	pid_t worker;
+
+	cr_assert_eq(server_workers(s, &worker, 1), 1);
+	client_init(held, s->port);
+	r = client_request(held, "GET", "/health", NULL, NULL);
+	reply_free(&r);
+	process_signal(s->supervisor, SIGHUP);
+	wait_log(s, "\"event\":\"reload\",\"result\":\"replaced\"");
+	cr_assert(pid_is_alive(worker));
+	(void)kill(worker, SIGSTOP);
+	return worker;
+}
+
+Test(pool, a_draining_worker_that_hangs_is_ended_like_any_other)
+{
+	struct server *s = server_start((const char *[]) {
+		"WORKERS=1", "RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1000", "RENOVATIOND_HEARTBEAT_KILL_MS=2000", NULL });
+	struct client held;
+
+	(void)stop_a_draining_worker(s, &held);
+	wait_log(s, "hung, ended by us");
+	workers_wait(s, 0, 1, 30000);
+	cr_expect_eq(log_count(s->supervisor, "\"msg\":\"worker started\""), 2, "it has no successor");
+	client_fini(&held);
+	server_end(&s);
+}
+
+Test(pool, a_draining_worker_is_hurried_and_then_killed_when_its_time_is_over)
+{
+	struct server *s = server_start((const char *[]) { "WORKERS=1", "RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=500000",
+		"RENOVATIOND_HEARTBEAT_KILL_MS=600000", "RENOVATIOND_DRAIN_TIMEOUT_MS=1000",
+		"RENOVATIOND_DRAIN_STREAMS_MS=1000", "RENOVATIOND_SHUTDOWN_DATABASE_MS=100",
+		"RENOVATIOND_SHUTDOWN_HTTP_MS=500", "RENOVATIOND_SHUTDOWN_REALTIME_MS=500",
+		"RENOVATIOND_SHUTDOWN_TURNS_MS=500", "RENOVATIOND_SHUTDOWN_MS=1000", NULL });
+	struct client held;
+	struct scoreboard *board = board_open(s);
+
+	(void)stop_a_draining_worker(s, &held);
+	wait_log(s, "its time to drain is over");
+	wait_log(s, "it did not leave in time");
+	workers_wait(s, 0, 1, 30000);
+	cr_expect_eq(SCOREBOARD_GET(board->pool.deaths[0].at_us), 0, "we ended it");
+	board_close(&board);
+	client_fini(&held);
+	server_end(&s);
+}
+
 /* ---- logs ------------------------------------------------------------------------------------------------------ */
 
 struct log_file {

@@ -350,6 +350,23 @@ Test(reload, a_database_that_is_away_refuses_the_reload_and_nothing_else)
 	free((char *)(uintptr_t)good);
 }
 
+Test(reload, a_parser_that_eats_all_memory_is_refused_and_ends_alone)
+{
+	struct server *s;
+	struct pool before;
+
+	/* A sanitizer needs address space without bounds. */
+	if (faults_in_sanitizer())
+		cr_skip("no bound of memory under a sanitizer");
+	s = start_with("", NULL);
+	pool_look(&before, s);
+	reload(s, "@include \"/dev/zero\"");
+	wait_log(s, REJECTED);
+	expect_same(&before);
+	cr_expect_eq(get_many(s->port, 10), 10);
+	server_end(&s);
+}
+
 /* ---- a new generation that does not come ----------------------------------------------------------------------- */
 
 #define UNLESS_CHECK "case \"$1\" in --check*) ;; *) if [ -e %s ]; then %s; fi;; esac"
