@@ -10,8 +10,8 @@
 #include "shared/log.h"
 
 #define LOOK_MS         2000
-#define MEMORY_AGE_MS   5000  /* a limit below what a fresh worker needs must not make them follow each other */
-#define SPREAD_PARTS    10    /* a tenth more or less */
+#define MEMORY_AGE_MS   5000 /* a limit below what a fresh worker needs must not make them follow each other */
+#define SPREAD_PARTS    10   /* a tenth more or less */
 #define SPREAD_PERMILLE 1000
 
 /* Second field of statm: resident pages. -1 when it cannot be read. */

@@ -357,7 +357,7 @@ Test(reload, a_parser_that_eats_all_memory_is_refused_and_ends_alone)
 
 	/* A sanitizer needs address space without bounds. */
 	if (faults_in_sanitizer())
-		cr_skip("no bound of memory under a sanitizer");
+		cr_skip_test("no bound of memory under a sanitizer");
 	s = start_with("", NULL);
 	pool_look(&before, s);
 	reload(s, "@include \"/dev/zero\"");
