@@ -3,6 +3,8 @@
 
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { until } from "../clients/support.mjs";
@@ -35,6 +37,7 @@ async function newDatabase() {
 
 /* Resolves once it is ready: {url, adminUrl, pid, status(), signal(), stop()}. */
 export async function startPool(environment = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "pool-"));
   const program = join(dirname(needed("GEMINI_SIM")), "renovationd");
   const child = spawn(program, [], {
     stdio: ["ignore", "ignore", "pipe"],
@@ -47,6 +50,7 @@ export async function startPool(environment = {}) {
       PORT: "0",
       WORKERS: "2",
       ADMIN_LISTEN: "127.0.0.1:0",
+      CONTROL_SOCKET: join(folder, "control.sock"),
       RENOVATIOND_URL: "",
       ...environment,
     },
@@ -73,6 +77,7 @@ export async function startPool(environment = {}) {
     stop: async () => {
       child.kill("SIGTERM");
       await until("the pool has stopped", () => code !== null);
+      rmSync(folder, { recursive: true, force: true });
       return code;
     },
   };
