@@ -36,7 +36,8 @@ bool rollover_reopen_logs(struct supervisor *s, const char *who, const char **wh
 		*why_out = "there is no log file: lines go to standard error";
 		return false;
 	}
-	fd = descriptor_lift(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640));
+	/* Nothing waits for a reader, should there be a pipe in its place. */
+	fd = descriptor_lift(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640));
 	if (fd < 0) {
 		*why_out = strerror(errno);
 		LOG(LOG_ERROR, "cannot open the log file again, writing to the old one", F_STR("who", who),

@@ -137,7 +137,7 @@ static int open_log(struct supervisor *s)
 
 	if (path[0] == '\0')
 		return EXIT_OK;
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	if (fd < 0)
 		return cannot_create("open log_file", path);
 	/* The user that we become must be able to write to it after a rotation made it anew. */

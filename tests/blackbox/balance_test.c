@@ -134,6 +134,31 @@ Test(balance, those_who_come_after_many_have_left_one_worker_go_there_first)
 	server_end(&s);
 }
 
+/* Asks for a reload; the generation that serves then. */
+static uint32_t reload(struct server *s, const struct scoreboard *board)
+{
+	process_signal(s->supervisor, SIGHUP);
+	free(process_wait_error(s->supervisor, "\"result\":\"replaced\"", 20000));
+	return SCOREBOARD_GET(board->pool.generation);
+}
+
+Test(balance, new_workers_share_evenly_while_old_ones_drain)
+{
+	struct server *s = start();
+	struct scoreboard *board = board_open(s);
+	struct client *old = connect_all(s->port, LONG_COUNT), *young;
+	uint32_t generation = reload(s, board);
+
+	cr_assert_eq(generation, 2);
+	young = connect_all(s->port, LONG_COUNT);
+	expect_even(board, generation, LONG_COUNT);
+	expect_even(board, 1, LONG_COUNT);
+	disconnect_all(young, LONG_COUNT);
+	disconnect_all(old, LONG_COUNT);
+	board_close(&board);
+	server_end(&s);
+}
+
 /* ---- short ones ------------------------------------------------------------------------------------------------ */
 
 static void *come_and_go(void *arg)
@@ -181,6 +206,19 @@ Test(balance, no_worker_gets_less_than_its_part_of_4000_short_connections)
 	struct scoreboard *board = board_open(s);
 
 	expect_fair(s, board, 1);
+	board_close(&board);
+	server_end(&s);
+}
+
+Test(balance, no_new_worker_gets_less_than_its_part_while_old_ones_drain)
+{
+	struct server *s = start();
+	struct scoreboard *board = board_open(s);
+	struct client *old = connect_all(s->port, LONG_COUNT);
+	uint32_t generation = reload(s, board);
+
+	expect_fair(s, board, generation);
+	disconnect_all(old, LONG_COUNT);
 	board_close(&board);
 	server_end(&s);
 }

@@ -99,15 +99,18 @@ static struct server *start_with_file(const char *const extra[])
 	write_text(good_text);
 	for (size_t i = 0; s->environment[i] != NULL; i++)
 		if (strncmp(s->environment[i], "DATABASE_URL=", 13) == 0 ||
-			strncmp(s->environment[i], "WORKERS=", 8) == 0 || strncmp(s->environment[i], "PORT=", 5) == 0)
+			strncmp(s->environment[i], "WORKERS=", 8) == 0)
 			free((char *)(uintptr_t)s->environment[i]);
 		else
 			s->environment[kept++] = s->environment[i];
-	s->environment[kept++] = must_strdup(format("PORT=%d", s->port));
 	s->environment[kept] = NULL;
 	s->supervisor = process_start(
 		(const char *[]) { program_path("renovationd"), "-c", config_path, NULL }, s->environment);
-	free(process_wait_output(s->supervisor, "listening on", 30000));
+
+	char *line = process_wait_output(s->supervisor, "listening on", 30000);
+
+	s->port = (int)strtol(strrchr(line, ':') + 1, NULL, 10);
+	free(line);
 	return s;
 }
 
@@ -314,7 +317,7 @@ static void *ask_on(void *arg)
 
 	client_init(&c, load->port);
 	while (!atomic_load(&load->is_stopping)) {
-		struct reply r = client_request(&c, "GET", "/health/ready", NULL, NULL);
+		struct reply r = client_request(&c, "GET", "/health", NULL, NULL);
 
 		(void)atomic_fetch_add(r.status == 200 ? &load->answered : &load->failed, 1);
 		if (r.status != 200)
@@ -547,7 +550,7 @@ static void interrupt(int first, const char *where, int second, int expected)
 		cr_expect_eq(log_count(s->supervisor, "\"event\":\"shutdown_report\""), 1);
 	wait_until(nobody_is_left, mark, "nobody is left", 8000);
 	set_hold(where, false);
-	server_start_again(s);
+	server_start_elsewhere(s);
 	expect_whole(s);
 	server_end(&s);
 }

@@ -392,6 +392,55 @@ Test(faults_resource, a_log_file_that_cannot_be_made_ends_the_start_with_73)
 	}
 }
 
+/* What stands in the way of a log file's name when it is to be opened anew. */
+enum obstacle { OBSTACLE_NO_FOLDER, OBSTACLE_FOLDER, OBSTACLE_PIPE };
+
+static void put_obstacle(enum obstacle obstacle, const char *folder)
+{
+	const char *path = format("%s/service.log", folder);
+
+	must(rename(path, log_path()) == 0);
+	switch (obstacle) {
+	case OBSTACLE_NO_FOLDER: must(rmdir(folder) == 0); break;
+	case OBSTACLE_FOLDER: must(mkdir(path, 0755) == 0); break;
+	case OBSTACLE_PIPE: must(mkfifo(path, 0600) == 0); break;
+	}
+}
+
+static void reopen_before(enum obstacle obstacle)
+{
+	const char *folder = talk_keep(test_path("logs"));
+	struct wanted_lines wanted = { "/api/sessions", 20 };
+
+	must(mkdir(folder, 0755) == 0);
+
+	struct server *s = server_start((const char *[]) { format("LOG_FILE=%s/service.log", folder), NULL });
+
+	put_obstacle(obstacle, folder);
+	process_signal(s->supervisor, SIGUSR1);
+	wait_until(has_lines, &(struct wanted_lines) { "cannot open the log file again", 1 }, "it says so", 10000);
+	cr_expect_eq(ask_many(s->port, "/api/sessions", 20), 20);
+	wait_until(has_lines, &wanted, "lines go on into the old file", 10000);
+	cr_expect_eq(server_stop(s), 0);
+	cr_expect_eq(count_torn(), 0);
+	server_end(&s);
+}
+
+Test(faults_resource, a_log_folder_that_is_gone_when_logs_are_reopened_keeps_the_old_file)
+{
+	reopen_before(OBSTACLE_NO_FOLDER);
+}
+
+Test(faults_resource, a_folder_in_place_of_the_log_file_keeps_the_old_file)
+{
+	reopen_before(OBSTACLE_FOLDER);
+}
+
+Test(faults_resource, a_pipe_that_nobody_reads_in_place_of_the_log_file_keeps_the_old_file)
+{
+	reopen_before(OBSTACLE_PIPE);
+}
+
 /* ---- the clock ------------------------------------------------------------------------------------------------- */
 
 #define DAY_S 86400

@@ -169,7 +169,7 @@ Test(faults_start, what_a_killed_instance_left_behind_does_not_hinder_the_next)
 	(void)process_wait(s->supervisor, 5000);
 	cr_expect_eq(access(pid_file, F_OK), 0);
 	cr_expect_eq(access(path, F_OK), 0);
-	server_start_again(s);
+	server_start_elsewhere(s);
 	cr_expect_eq(number_in(pid_file), s->supervisor->pid);
 	expect_first_lives(s);
 	cr_expect_eq(server_stop(s), 0);

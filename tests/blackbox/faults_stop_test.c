@@ -177,7 +177,8 @@ Test(faults_stop, text_that_a_dead_database_did_not_take_is_reported_as_lost_wit
 
 	/* The question was stored: the next start answers it. */
 	client_disconnect(&t.client);
-	server_start_again(s);
+	server_start_elsewhere(s);
+	t.client.port = s->port;
 	talk_wait(&t, turn, "completed", 60000);
 	talk_fini(&t);
 	server_end(&s);
@@ -213,7 +214,8 @@ Test(faults_stop, a_database_that_answers_late_is_waited_for_and_all_is_stored)
 	cr_expect_eq(number_at(report, "lost"), 0);
 	json_object_put(report);
 	client_disconnect(&t.client);
-	server_start_again(s);
+	server_start_elsewhere(s);
+	t.client.port = s->port;
 	talk_wait(&t, turn, "completed", 60000);
 	talk_fini(&t);
 	server_end(&s);

@@ -153,6 +153,34 @@ int board_slot(const struct scoreboard *board, pid_t worker)
 
 /* ---- service --------------------------------------------------------------------------------------------------- */
 
+void server_start_elsewhere(struct server *s)
+{
+	char *line;
+
+	process_end(&s->supervisor);
+	s->supervisor = process_start((const char *[]) { program_path("renovationd"), NULL }, s->environment);
+	line = process_wait_output(s->supervisor, "listening on", 30000);
+	s->port = (int)strtol(strrchr(line, ':') + 1, NULL, 10);
+	free(line);
+}
+
+bool port_is_listened_on(int port)
+{
+	FILE *file = fopen("/proc/net/tcp", "re");
+	char line[512];
+	bool is_found = false;
+
+	must(file != NULL);
+	while (!is_found && fgets(line, sizeof line, file) != NULL) {
+		unsigned local, state;
+
+		is_found = sscanf(line, "%*d: %*8x:%4x %*8x:%*4x %2x", &local, &state) == 2 && (int)local == port &&
+			   state == 0x0a;
+	}
+	(void)fclose(file);
+	return is_found;
+}
+
 int get_status(int port, const char *path)
 {
 	struct client c;
@@ -172,7 +200,7 @@ int get_many(int port, int count)
 	int good = 0;
 
 	for (int i = 0; i < count; i++)
-		good += get_status(port, "/health/ready") == 200;
+		good += get_status(port, "/health") == 200;
 	return good;
 }
 
