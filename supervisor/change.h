@@ -55,6 +55,7 @@ struct rollover {
 	enum change_step step;         /* of `now` */
 	struct change now;             /* under way */
 	struct change next;            /* waits */
+	struct waiter *telling;        /* are being told how it ended */
 	struct waiter *overtaken;      /* to be told that theirs will not happen */
 	int64_t begun_ms;              /* monotonic; of `now`, or of the last */
 	bool has_started;              /* `now`, or the last, started workers */
@@ -83,6 +84,12 @@ struct rollover {
 
 /* publish.c */
 void publish_write_status(const struct supervisor *s, char *text, size_t room);
+
+/* waiters.c */
+bool waiters_add(struct waiter **list, rollover_done_fn *done, void *arg);       /* false: too many */
+void waiters_tell(struct waiter **list, const struct rollover_outcome *outcome); /* and frees them */
+void waiters_join(struct waiter **to, struct waiter **from);
+void waiters_forget(struct waiter **list, const void *arg);
 
 /* rollover.c */
 extern const char *const change_names[]; /* by kind, for the log */
@@ -129,6 +136,7 @@ uint32_t waves_next_generation(const struct supervisor *s);
 /* leavers.c */
 void leavers_add(struct supervisor *s, struct slot *slot); /* its worker drains; the pool wants none there */
 void leavers_tick(struct supervisor *s);
+bool leavers_are_there(const struct supervisor *s);
 void leavers_hurry(struct supervisor *s); /* all that drain: within the deadlines of a stop */
 
 /* scale.c */

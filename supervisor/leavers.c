@@ -40,6 +40,14 @@ static void hurry(struct supervisor *s, struct slot *slot, const char *why)
 	tell(slot, false);
 }
 
+bool leavers_are_there(const struct supervisor *s)
+{
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (is_draining(&s->slots[i]))
+			return true;
+	return false;
+}
+
 void leavers_hurry(struct supervisor *s)
 {
 	for (int i = 0; i < SLOTS_MAX; i++)

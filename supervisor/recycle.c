@@ -60,7 +60,8 @@ void recycle_tick(struct supervisor *s)
 	int64_t now_ms = clock_monotonic_ms();
 	const char *why_not;
 
-	if (!s->was_ready || rollover_is_busy(s) || now_ms - r->recycled_ms < LOOK_MS)
+	/* The one before has left: a limit that is too low must not fill all slots with workers that drain. */
+	if (!s->was_ready || rollover_is_busy(s) || leavers_are_there(s) || now_ms - r->recycled_ms < LOOK_MS)
 		return;
 	r->recycled_ms = now_ms;
 	for (int i = 0; i < SLOTS_MAX; i++) {

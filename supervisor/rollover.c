@@ -13,61 +13,10 @@
 #define BETWEEN_READS_MS   200  /* that were refused before, or told to workers that run */
 #define NOT_YET_MS         200  /* the first generation is still on its way */
 #define TICK_US            500000
-#define WAITERS_MAX        64
 
 const char *const change_names[] = { "none", "reload", "drain", "resume", "replace", "take_over" };
 
-/* ---- who waits ----------------------------------------------------------------------------------------------- */
-
-static bool add_waiter(struct waiter **list, rollover_done_fn *done, void *arg)
-{
-	struct waiter *waiter;
-	int count = 0;
-
-	if (done == NULL)
-		return true;
-	for (waiter = *list; waiter != NULL; waiter = waiter->next)
-		count++;
-	if (count >= WAITERS_MAX)
-		return false;
-	waiter = must_alloc(sizeof *waiter);
-	*waiter = (struct waiter) { .done = done, .arg = arg, .next = *list };
-	*list = waiter;
-	return true;
-}
-
-static void tell_waiters(struct waiter *list, const struct rollover_outcome *outcome)
-{
-	while (list != NULL) {
-		struct waiter *waiter = list;
-
-		list = waiter->next;
-		waiter->done(waiter->arg, outcome);
-		free(waiter);
-	}
-}
-
-static void join_lists(struct waiter **to, struct waiter **from)
-{
-	while (*to != NULL)
-		to = &(*to)->next;
-	*to = *from;
-	*from = NULL;
-}
-
-static void forget_in(struct waiter **list, const void *arg)
-{
-	while (*list != NULL) {
-		struct waiter *waiter = *list;
-
-		if (waiter->arg != arg) {
-			list = &waiter->next;
-			continue;
-		}
-		*list = waiter->next;
-		free(waiter);
-	}
-}
+/* ---- the queue ----------------------------------------------------------------------------------------------- */
 
 void rollover_forget(struct supervisor *s, void *arg)
 {
@@ -75,12 +24,11 @@ void rollover_forget(struct supervisor *s, void *arg)
 
 	if (r == NULL)
 		return;
-	forget_in(&r->now.waiters, arg);
-	forget_in(&r->next.waiters, arg);
-	forget_in(&r->overtaken, arg);
+	waiters_forget(&r->now.waiters, arg);
+	waiters_forget(&r->next.waiters, arg);
+	waiters_forget(&r->telling, arg);
+	waiters_forget(&r->overtaken, arg);
 }
-
-/* ---- the queue ----------------------------------------------------------------------------------------------- */
 
 static void arm(struct event *timer, int64_t ms)
 {
@@ -121,8 +69,8 @@ bool change_ask(struct supervisor *s, enum change_kind kind, int slot, const cha
 		return false;
 	}
 	if (r->next.kind != CHANGE_NONE && r->next.kind != kind)
-		join_lists(&r->overtaken, &r->next.waiters);
-	if (!add_waiter(&r->next.waiters, done, arg)) {
+		waiters_join(&r->overtaken, &r->next.waiters);
+	if (!waiters_add(&r->next.waiters, done, arg)) {
 		*why_out = "too many wait for it already";
 		return false;
 	}
@@ -140,7 +88,6 @@ bool change_ask(struct supervisor *s, enum change_kind kind, int slot, const cha
 
 static void tell_overtaken(struct supervisor *s)
 {
-	struct waiter *list = s->rollover->overtaken;
 	const struct rollover_outcome outcome = { .generation = s->generation,
 		.text = "overtaken by another change",
 		.changed_live = "",
@@ -148,8 +95,7 @@ static void tell_overtaken(struct supervisor *s)
 		.needs_restart = "",
 		.faults_json = "" };
 
-	s->rollover->overtaken = NULL;
-	tell_waiters(list, &outcome);
+	waiters_tell(&s->rollover->overtaken, &outcome);
 }
 
 /* ---- begin and end ------------------------------------------------------------------------------------------- */
@@ -162,6 +108,15 @@ static void begin_waves(struct supervisor *s, int count)
 		birth.generation = waves_next_generation(s);
 	waves_begin(s, &birth, count);
 	pool_publish(s);
+}
+
+/* What was asked for may have come about while it waited. */
+static void begin_or_end(struct supervisor *s, bool is_needed, int count)
+{
+	if (is_needed)
+		begin_waves(s, count);
+	else
+		change_end(s, RELOAD_REPLACED, "");
 }
 
 static void on_begin(evutil_socket_t fd, short what, void *arg)
@@ -187,8 +142,8 @@ static void on_begin(evutil_socket_t fd, short what, void *arg)
 	switch (r->now.kind) {
 	case CHANGE_NONE: return;
 	case CHANGE_RELOAD: reload_begin(s); return;
-	case CHANGE_DRAIN: begin_waves(s, 1); return;
-	case CHANGE_RESUME: begin_waves(s, r->is_drained ? r->size : s->wanted); return;
+	case CHANGE_DRAIN: begin_or_end(s, !r->is_drained, 1); return;
+	case CHANGE_RESUME: begin_or_end(s, r->is_drained, r->size); return;
 	case CHANGE_REPLACE: begin_waves(s, 1); return;
 	case CHANGE_TAKE_OVER: begin_waves(s, r->is_drained ? 1 : options_workers(s->options)); return;
 	}
@@ -232,7 +187,8 @@ void change_end(struct supervisor *s, enum reload_result result, const char *tex
 		publish_write_status(s, status, sizeof status);
 		notify_reloaded("%s", status);
 	}
-	tell_waiters(ended.waiters, &outcome.told);
+	waiters_join(&r->telling, &ended.waiters);
+	waiters_tell(&r->telling, &outcome.told);
 	outcome_fini(&outcome);
 	if (r->next.kind != CHANGE_NONE && r->step == STEP_IDLE)
 		arm_begin(r);
@@ -246,7 +202,7 @@ static void give_up(struct supervisor *s, const char *why)
 	if (r == NULL)
 		return;
 	(void)event_del(r->begin);
-	join_lists(&r->overtaken, &r->next.waiters);
+	waiters_join(&r->overtaken, &r->next.waiters);
 	memset(&r->next, 0, sizeof r->next);
 	if (r->step != STEP_IDLE)
 		change_end(s, RELOAD_NONE, why);
