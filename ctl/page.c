@@ -144,15 +144,15 @@ static void write_worker(const struct page *p, const struct json_value *w, doubl
 	else
 		(void)snprintf(requests, sizeof requests, "%s", view_count(view_number(w, "requests")));
 	buffer_printf(p->out,
-		"%4" PRId64 " %7" PRId64 " %4" PRId64 " %s%-9s%s %10s %s%8s%s %s%8s%s %6s %6s %5s %5s %8s %9s  ",
+		"%4" PRId64 " %7" PRId64 " %3" PRId64 " %s%-8s%s %6s %s%6s%s %s%6s%s %5s %4s %4s %7s %7s  ",
 		view_number(w, "slot"), view_number(w, "pid"), view_number(w, "generation"),
 		ink(p, view_is(w, "is_sick", "true") ? VIEW_RED : colour_of_state(state)),
-		view_is(w, "is_sick", "true") ? "sick" : view_clean(state, 9), ink(p, VIEW_PLAIN),
-		view_duration(view_number(w, "age_ms")), ink(p, is_late ? VIEW_RED : VIEW_PLAIN),
-		view_duration(view_number(w, "heartbeat_age_ms")), ink(p, VIEW_PLAIN),
+		view_is(w, "is_sick", "true") ? "sick" : view_clean(state, 8), ink(p, VIEW_PLAIN),
+		view_age(view_number(w, "age_ms")), ink(p, is_late ? VIEW_RED : VIEW_PLAIN),
+		view_age(view_number(w, "heartbeat_age_ms")), ink(p, VIEW_PLAIN),
 		ink(p, is_lagging ? VIEW_YELLOW : VIEW_PLAIN), view_latency(view_number(w, "loop_lag_us")),
-		ink(p, VIEW_PLAIN), view_count(view_number(w, "connections")), view_count(view_number(w, "idle")),
-		view_count(view_number(w, "streams")), view_count(view_number(w, "turns")), requests, pool);
+		ink(p, VIEW_PLAIN), view_count(view_number(w, "connections")), view_count(view_number(w, "streams")),
+		view_count(view_number(w, "turns")), requests, pool);
 	if (view_find(w, "drain_left_ms") != NULL && view_find(w, "drain_left_ms")->type == JSON_NUMBER)
 		buffer_printf(p->out, "leaves within %s\n", view_duration(drain_ms));
 	else
@@ -164,9 +164,9 @@ static void write_workers(const struct page *p)
 	const struct json_value *workers = json_find(p->status, "workers");
 	size_t i = 0;
 
-	buffer_printf(p->out, "\n%s%4s %7s %4s %-9s %10s %8s %8s %6s %6s %5s %5s %8s %9s  %s%s\n", ink(p, VIEW_BOLD),
-		"SLOT", "PID", "GEN", "STATE", "AGE", "BEAT", "LAG", "CONN", "IDLE", "STRM", "ANSW",
-		p->rates != NULL ? "REQ/S" : "REQUESTS", "DB", "LAST REQUEST", ink(p, VIEW_PLAIN));
+	buffer_printf(p->out, "\n%s%4s %7s %3s %-8s %6s %6s %6s %5s %4s %4s %7s %7s  %s%s\n", ink(p, VIEW_BOLD), "SLOT",
+		"PID", "GEN", "STATE", "AGE", "BEAT", "LAG", "CONN", "STRM", "ANSW",
+		p->rates != NULL ? "REQ/S" : "REQS", "DB", "LAST REQUEST", ink(p, VIEW_PLAIN));
 	for (const struct json_value *w = workers != NULL ? workers->first : NULL; w != NULL; w = w->next, i++)
 		write_worker(p, w, p->rates != NULL && i < COUNT_OF(p->rates->workers) ? p->rates->workers[i] : 0);
 	if (i == 0)

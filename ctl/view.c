@@ -106,6 +106,24 @@ const char *view_duration(int64_t ms)
 	return out;
 }
 
+const char *view_age(int64_t ms)
+{
+	int64_t s = ms / 1000;
+	char *out = next_result();
+
+	if (ms < 1000)
+		(void)snprintf(out, RESULT_BYTES, "%d ms", ms < 0 ? 0 : (int)ms);
+	else if (s < 100)
+		(void)snprintf(out, RESULT_BYTES, "%d s", (int)s);
+	else if (s < 6000)
+		(void)snprintf(out, RESULT_BYTES, "%d min", (int)(s / 60));
+	else if (s < 172800)
+		(void)snprintf(out, RESULT_BYTES, "%d h", (int)(s / 3600));
+	else
+		(void)snprintf(out, RESULT_BYTES, "%" PRId64 " d", s / 86400);
+	return out;
+}
+
 const char *view_latency(int64_t us)
 {
 	char *out = next_result();
@@ -114,10 +132,10 @@ const char *view_latency(int64_t us)
 		(void)snprintf(out, RESULT_BYTES, "%d us", us < 0 ? 0 : (int)us);
 	else if (us < 10000)
 		(void)snprintf(out, RESULT_BYTES, "%.1f ms", (double)us / 1e3);
-	else if (us < 10000000)
+	else if (us < 1000000)
 		(void)snprintf(out, RESULT_BYTES, "%d ms", (int)(us / 1000));
 	else
-		(void)snprintf(out, RESULT_BYTES, "%.0f s", (double)us / 1e6);
+		(void)snprintf(out, RESULT_BYTES, us < 100000000 ? "%.1f s" : "%.0f s", (double)us / 1e6);
 	return out;
 }
 

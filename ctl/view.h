@@ -16,7 +16,8 @@ bool view_is(const struct json_value *object, const char *path, const char *word
 /* What people read: 12.3k, 45 s, 3 h 20 min, 1.2 ms; into a static buffer, good until the next call but fifteen. */
 const char *view_count(int64_t count);
 const char *view_duration(int64_t ms);
-const char *view_latency(int64_t us);
+const char *view_age(int64_t ms);     /* at most six columns: 847 ms, 59 min, 12 d */
+const char *view_latency(int64_t us); /* likewise: 999 us, 1.2 ms, 3.4 s */
 /* Control characters of a string that came from outside become '?', and it ends after `width` columns. */
 const char *view_clean(struct text string, int width);
 
