@@ -70,9 +70,24 @@ void health_live(struct request *rq)
 	response_json(rq, 200, TEXT("{\"status\":\"live\"}"));
 }
 
+static bool has_successor(const struct worker *w)
+{
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (&w->board->slots[i] != w->slot && SCOREBOARD_GET(w->board->slots[i].pid) != 0 &&
+			SCOREBOARD_GET(w->board->slots[i].state) == WORKER_READY)
+			return true;
+	return false;
+}
+
+/* Readiness is the service's, not this worker's: on a connection that an old worker keeps over a reload it is as ready as those who follow. An orphan has
+ * lost its supervisor, so nobody follows. */
 static bool is_draining(const struct worker *w)
 {
-	return SCOREBOARD_GET(w->board->stop_at_us) != 0 || SCOREBOARD_GET(w->slot->state) >= WORKER_DRAINING;
+	if (SCOREBOARD_GET(w->board->stop_at_us) != 0)
+		return true;
+	if (SCOREBOARD_GET(w->slot->state) < WORKER_DRAINING)
+		return false;
+	return SCOREBOARD_GET(w->board->pool.is_drained) != 0 || !has_successor(w);
 }
 
 /* By the operator: this worker only says so. */
