@@ -123,6 +123,8 @@ test("everything can be done with the keyboard, with the focus always to be seen
           document.activeElement.getAttribute("aria-label") ||
           document.activeElement.textContent.trim().slice(0, 40),
       );
+    /* The page puts the focus there once it has read what there is: not after our click. */
+    await page.waitForFunction(() => document.activeElement.id === "composer-text");
     await page.mouse.click(680, 2);
     await page.keyboard.press("Tab");
     await page.keyboard.press("Shift+Tab");

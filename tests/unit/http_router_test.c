@@ -97,6 +97,38 @@ Test(router, finds_the_row_or_says_why_not)
 	router_destroy(&router);
 }
 
+Test(router, shows_to_each_what_is_for_them)
+{
+	static const struct route rows[] = {
+		{ .method = METHOD_GET, .path = "/page", .handle = handle },
+		{ .method = METHOD_GET, .path = "/probe", .handle = handle, .is_probe = true },
+		{ .method = METHOD_GET, .path = "/both", .handle = handle, .is_on_admin = true },
+		{ .method = METHOD_GET, .path = "/admin", .handle = handle, .auth = AUTH_ADMIN },
+	};
+	static const char *const seen[ROUTER_VIEWS] = {
+		[ROUTER_PUBLIC] = "1110", [ROUTER_ADMIN] = "0111", [ROUTER_OPERATOR] = "1111"
+	};
+
+	for (int view = 0; view < ROUTER_VIEWS; view++) {
+		struct router *router = router_create(rows, COUNT_OF(rows), (enum router_view)view);
+
+		for (size_t i = 0; i < COUNT_OF(rows); i++) {
+			struct request rq = { .method = METHOD_GET, .raw_path = text_of(rows[i].path) };
+			const char *allow = NULL;
+			bool is_seen = seen[view][i] == '1';
+
+			cr_expect_eq(router_find(router, &rq, &allow), is_seen ? ERROR_NONE : ERROR_NOT_FOUND, "%s",
+				rows[i].path);
+			/* What is not for them has no methods either. */
+			rq.method = METHOD_POST;
+			cr_expect_eq(router_find(router, &rq, &allow),
+				is_seen ? ERROR_METHOD_NOT_ALLOWED : ERROR_NOT_FOUND, "%s", rows[i].path);
+			arena_fini(&rq.arena);
+		}
+		router_destroy(&router);
+	}
+}
+
 Test(router, parses_uuids_and_keeps_the_order_of_parameters)
 {
 	struct router *router = router_create(routes, COUNT_OF(routes), ROUTER_OPERATOR);
