@@ -10,40 +10,64 @@
 
 /* ---- numbers ------------------------------------------------------------------------------------------------- */
 
-static void append_unsigned(struct buffer *out, uint64_t value)
+#define NUMBER_BYTES 32 /* the longest number, with its point */
+
+static char *put_unsigned(char *at, uint64_t value)
 {
 	char digits[20];
-	size_t at = sizeof digits;
+	size_t first = sizeof digits;
 
 	do
-		digits[--at] = (char)('0' + value % 10);
+		digits[--first] = (char)('0' + value % 10);
 	while ((value /= 10) > 0);
-	buffer_append(out, digits + at, sizeof digits - at);
+	memcpy(at, digits + first, sizeof digits - first);
+	return at + sizeof digits - first;
 }
 
 /* Without zeros at the end, but with one digit after the point. */
-static void append_micro(struct buffer *out, uint64_t millionths)
+static char *put_micro(char *at, uint64_t millionths)
 {
-	char digits[7] = ".000000";
 	uint64_t rest = millionths % 1000000;
-	size_t length = 7;
+	char *end = put_unsigned(at, millionths / 1000000);
 
-	append_unsigned(out, millionths / 1000000);
+	*end = '.';
 	for (int i = 6; i > 0; i--, rest /= 10)
-		digits[i] = (char)('0' + rest % 10);
-	while (length > 2 && digits[length - 1] == '0')
-		length--;
-	buffer_append(out, digits, length);
+		end[i] = (char)('0' + rest % 10);
+	for (at = end + 2, end += 7; end > at && end[-1] == '0';)
+		end--;
+	return end;
 }
 
-static void append_bound(struct buffer *out, const struct histogram_bounds *bounds, int i)
+static char *put_scaled(char *at, const struct histogram_bounds *bounds, uint64_t value)
 {
-	if (bounds->scale < 1)
-		append_micro(out, (uint64_t)bounds->bounds[i]);
-	else {
-		append_unsigned(out, (uint64_t)bounds->bounds[i]);
-		buffer_append(out, ".0", 2);
+	return bounds->scale < 1 ? put_micro(at, value) : put_unsigned(at, value);
+}
+
+static char *put_bound(char *at, const struct histogram_bounds *bounds, int i)
+{
+	if (i == bounds->count) {
+		memcpy(at, "+Inf", 4);
+		return at + 4;
 	}
+	at = put_scaled(at, bounds, (uint64_t)bounds->bounds[i]);
+	if (bounds->scale < 1)
+		return at;
+	memcpy(at, ".0", 2);
+	return at + 2;
+}
+
+static void append_unsigned(struct buffer *out, uint64_t value)
+{
+	char *at = buffer_reserve(out, NUMBER_BYTES);
+
+	buffer_grown(out, (size_t)(put_unsigned(at, value) - at));
+}
+
+static void append_micro(struct buffer *out, uint64_t millionths)
+{
+	char *at = buffer_reserve(out, NUMBER_BYTES);
+
+	buffer_grown(out, (size_t)(put_micro(at, millionths) - at));
 }
 
 /* ---- families ------------------------------------------------------------------------------------------------ */
@@ -191,26 +215,40 @@ static void append_exemplar(
 	buffer_append_string(x->out, " # {trace_id=\"");
 	buffer_append(x->out, e->trace_id, length);
 	buffer_append_string(x->out, "\"} ");
-	if (bounds->scale < 1)
-		append_micro(x->out, (uint64_t)SCOREBOARD_GET(e->value));
-	else
-		append_unsigned(x->out, (uint64_t)SCOREBOARD_GET(e->value));
+
+	char *at = buffer_reserve(x->out, NUMBER_BYTES);
+
+	buffer_grown(x->out, (size_t)(put_scaled(at, bounds, (uint64_t)SCOREBOARD_GET(e->value)) - at));
 	buffer_append_char(x->out, ' ');
 	append_micro(x->out, (uint64_t)(SCOREBOARD_GET(e->at_us) + x->wall_offset_us));
 }
 
-static void bucket(struct exposition *x, const struct histogram_bounds *bounds, int i, uint64_t count)
+/* What all buckets of a histogram begin with; they are most of a document. */
+static size_t bucket_prefix(const struct exposition *x, char out[sizeof x->name + sizeof x->labels + 16])
 {
-	buffer_append_string(x->out, x->name);
-	buffer_append_string(x->out, "_bucket{");
-	buffer_append(x->out, x->labels, x->labels_length);
-	buffer_append_string(x->out, x->labels_length > 0 ? ",le=\"" : "le=\"");
-	if (i < bounds->count)
-		append_bound(x->out, bounds, i);
-	else
-		buffer_append_string(x->out, "+Inf");
-	buffer_append_string(x->out, "\"} ");
-	append_unsigned(x->out, count);
+	size_t name = strlen(x->name), at = name;
+
+	memcpy(out, x->name, name);
+	memcpy(out + at, "_bucket{", 8);
+	at += 8;
+	memcpy(out + at, x->labels, x->labels_length);
+	at += x->labels_length;
+	if (x->labels_length > 0)
+		out[at++] = ',';
+	memcpy(out + at, "le=\"", 4);
+	return at + 4;
+}
+
+static void bucket(
+	struct exposition *x, struct text prefix, const struct histogram_bounds *bounds, int i, uint64_t count)
+{
+	char *start = buffer_reserve(x->out, prefix.length + 2 * NUMBER_BYTES + 3), *at = start;
+
+	memcpy(at, prefix.bytes, prefix.length);
+	at = put_bound(at + prefix.length, bounds, i);
+	memcpy(at, "\"} ", 3);
+	at = put_unsigned(at + 3, count);
+	buffer_grown(x->out, (size_t)(at - start));
 }
 
 void exposition_histogram(struct exposition *x, const struct histogram *h, const struct histogram_bounds *bounds,
@@ -218,23 +256,25 @@ void exposition_histogram(struct exposition *x, const struct histogram *h, const
 {
 	bool has_exemplar = x->is_openmetrics && exemplar != NULL && SCOREBOARD_GET(exemplar->at_us) > 0 &&
 			    SCOREBOARD_GET(exemplar->value) >= 0;
+	char prefix[sizeof x->name + sizeof x->labels + 16];
+	size_t length = bucket_prefix(x, prefix);
 	uint64_t count = 0;
 
 	for (int i = 0; i <= bounds->count; i++) {
 		uint64_t here = SCOREBOARD_GET(h->buckets[i]);
 
 		count += here;
-		bucket(x, bounds, i, count);
+		bucket(x, text_span(prefix, length), bounds, i, count);
 		/* Counted before its exemplar was written, but perhaps not before we looked. */
 		if (has_exemplar && here > 0 && SCOREBOARD_GET(exemplar->bucket) == (uint32_t)i)
 			append_exemplar(x, exemplar, bounds);
 		buffer_append_char(x->out, '\n');
 	}
 	begin_sample(x, "_sum");
-	if (bounds->scale < 1)
-		append_micro(x->out, SCOREBOARD_GET(h->sum));
-	else
-		append_unsigned(x->out, SCOREBOARD_GET(h->sum));
+
+	char *at = buffer_reserve(x->out, NUMBER_BYTES);
+
+	buffer_grown(x->out, (size_t)(put_scaled(at, bounds, SCOREBOARD_GET(h->sum)) - at));
 	buffer_append_char(x->out, '\n');
 	begin_sample(x, "_count");
 	append_unsigned(x->out, count);
