@@ -648,3 +648,63 @@ Test(faults_reload, an_old_worker_killed_during_an_upgrade_does_not_stop_it)
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
+
+/* ---- the worker that writes an answer -------------------------------------------------------------------------- */
+
+static bool is_written_by_other(void *arg)
+{
+	struct {
+		struct talk *talk;
+		const char *turn;
+		pid_t dead;
+	} *writing = arg;
+	pid_t writer = talk_writer(writing->talk, writing->turn);
+
+	return writer != 0 && writer != writing->dead;
+}
+
+static void kill_writer_during(int signal)
+{
+	char mark[64];
+	struct server *s = start_held(mark);
+	struct json_object *answer;
+	struct followed f;
+	struct talk t;
+	struct {
+		struct talk *talk;
+		const char *turn;
+		pid_t dead;
+	} writing = { .talk = &t };
+
+	talk_init(&t, s);
+	writing.turn = talk_ask(&t, "How long does screed dry? [sim:chunks=150][sim:delay=40ms]", "");
+	talk_wait(&t, writing.turn, "running", 10000);
+	(void)begin_change(s, signal, "role");
+	writing.dead = talk_writer(&t, writing.turn);
+	cr_assert_neq(writing.dead, 0);
+	(void)kill(writing.dead, SIGKILL);
+	wait_until(is_written_by_other, &writing, "another worker goes on with the answer", 20000);
+	set_hold("role", false);
+	f = talk_follow(&t, writing.turn, "", 60000);
+	answer = talk_answer(&t, writing.turn);
+	cr_expect_not(f.has_gap);
+	cr_expect_str_eq(json_at(answer, "content"), f.text);
+	cr_expect_str_eq(json_at(answer, "status"), "complete");
+	json_object_put(answer);
+	followed_free(&f);
+	talk_fini(&t);
+	wait_until(is_quiet, s, "the old ones have left", 60000);
+	expect_whole(s);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(faults_reload, the_writer_of_an_answer_killed_during_a_reload_has_a_successor)
+{
+	kill_writer_during(SIGHUP);
+}
+
+Test(faults_reload, the_writer_of_an_answer_killed_during_an_upgrade_has_a_successor)
+{
+	kill_writer_during(SIGUSR2);
+}

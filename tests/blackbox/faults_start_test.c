@@ -372,3 +372,51 @@ Test(faults_start, garbage_on_the_control_socket_harms_nobody)
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
+
+/* ---- garbage on the admin listener ----------------------------------------------------------------------------- */
+
+static bool answers_metrics(void *arg)
+{
+	static const char question[] = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	char answer[8192];
+
+	return converse(arg, question, sizeof question - 1, answer) && strncmp(answer, "HTTP/1.1 200", 12) == 0;
+}
+
+Test(faults_start, garbage_on_the_admin_socket_harms_nobody)
+{
+	static const char *const lines[] = { "\r\n\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
+		"GET /metrics HTTP/1.1\r\n\r\n", "POST /admin HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+		"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+		"{\"command\":\"stop\"}\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"GET /admin/../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n" };
+	const char *path = talk_keep(format("%s/a.sock", test_folder()));
+	struct server *s = server_start((const char *[]) { format("RENOVATIOND_ADMIN_LISTEN=%s", path), NULL });
+	int rounds = faults_are_whole() ? 2000 : 100, held[HELD];
+	char *bytes = must_alloc(65536), answer[8192];
+	unsigned seed = 11;
+
+	for (size_t i = 0; i < COUNT_OF(lines); i++)
+		cr_expect(converse(path, lines[i], strlen(lines[i]), answer), "no end after %s", lines[i]);
+	for (int i = 0; i < rounds; i++) {
+		size_t length = (size_t)(i * 691 % 65000) + 1;
+
+		for (size_t j = 0; j < length; j++)
+			bytes[j] = (char)((seed = seed * 1103515245u + 12345u) >> 16);
+		cr_expect(converse(path, bytes, length, answer), "round %d", i);
+	}
+	free(bytes);
+	cr_expect(answers_metrics((void *)(uintptr_t)path));
+	for (int i = 0; i < HELD; i++) {
+		held[i] = connect_unix(path);
+		if (held[i] >= 0)
+			(void)send(held[i], "GET /met", 8, MSG_NOSIGNAL);
+	}
+	expect_first_lives(s);
+	for (int i = 0; i < HELD; i++)
+		(void)close(held[i]);
+	wait_until(answers_metrics, (void *)(uintptr_t)path, "an operator is heard", 10000);
+	expect_first_lives(s);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
