@@ -358,6 +358,89 @@ async function benchStart() {
   addLimit('start to READY (2 workers, database and simulator checked)', median(times), 'ms', 150);
 }
 
+// ---- operating it ----------------------------------------------------------------------------------------------------------
+
+// Of one process: what it wrote itself, and its share of what it shares with others.
+function memoryKiB(pid) {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const field = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)[1]);
+  return { pss: field('Pss'), private: field('Private_Dirty') + field('Private_Clean') };
+}
+
+function workersOf(child) {
+  const supervisor = family(child.pid).find((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'renovationd');
+  const workers = family(child.pid).filter((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('renovationd-wor'));
+  return { supervisor, workers };
+}
+
+const generation = (pid) => Number(/--generation\0(\d+)/.exec(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.[1] ?? 0);
+const newest = (child) => Math.max(...workersOf(child).workers.map(generation));
+
+async function benchMemory() {
+  const count = 4;
+  const ours = await renovationd({ DATABASE_URL: url, WORKERS: String(count) });
+  await sleep(1500);
+  const { supervisor, workers } = workersOf(ours.child);
+  const each = workers.map(memoryKiB);
+  const text = (value) => `${value} KiB`;
+  rows.push([`memory of an idle worker, private (${count} workers)`, median(each.map((m) => m.private)), '', '', 'KiB', '', '', '']);
+  rows.push([`memory of an idle worker, proportional (${count} workers)`, median(each.map((m) => m.pss)), '', '', 'KiB', '', '', '']);
+  rows.push(['memory of the supervisor, private', memoryKiB(supervisor).private, '', '', 'KiB', '', '', '']);
+  say(`memory: workers ${each.map((m) => text(m.private)).join(', ')} private`);
+  await stop(ours.child);
+}
+
+async function benchScrape() {
+  const { us, bytes } = JSON.parse(execFileSync('taskset', ['-c', serverCore, join(build, 'tests', 'bench', 'scrape')], { encoding: 'utf8' }));
+  addLimit(`a scrape at 64 slots (${Math.round(bytes / 1024)} KiB)`, us / 1000, 'ms', 50);
+}
+
+// Reloads and upgrades while clients read, write, follow answers and stay idle: what they notice of it.
+async function benchRolling() {
+  const changes = Number(process.env.BENCH_CHANGES ?? 4);
+  const sim = await simulator();
+  const ours = await renovationd({ DATABASE_URL: url, WORKERS: '2', GEMINI_BASE_URL: `http://127.0.0.1:${sim.port}` }, `${serverCore},${loadCore}`);
+  const load = start(loadCore, join(build, 'tests', 'bench', 'rolling'), [String(ours.port), '20', '5', '50', '50']);
+  const ask = async (what) => {
+    const before = load.output.length;
+    load.stdin.write(`${what}\n`);
+    if (what === 'mark') return undefined;
+    while (!load.output.slice(before).includes('\n')) {
+      if (load.exitCode !== null) throw new Error(`rolling: ${load.errors}`);
+      await sleep(5);
+    }
+    return JSON.parse(load.output.slice(before));
+  };
+  const during = async (signal, times) => {
+    await ask('mark');
+    for (let i = 0; i < times; i++) {
+      const before = newest(ours.child);
+      if (signal) process.kill(workersOf(ours.child).supervisor, signal);
+      for (let tries = 0; signal && newest(ours.child) <= before; tries++) {
+        if (tries > 2000) throw new Error(`no new workers after ${signal}`);
+        await sleep(10);
+      }
+      await sleep(2500);
+    }
+    return ask('report');
+  };
+  await sleep(4000);
+  const calm = await during(null, changes);
+  const reloads = await during('SIGHUP', changes);
+  const upgrades = await during('SIGUSR2', changes);
+  load.stdin.end();
+  await load.ended;
+  const last = JSON.parse(load.output.trim().split('\n').at(-1));
+  for (const [what, report] of [[`${changes} reloads`, reloads], [`${changes} upgrades`, upgrades]]) {
+    rows.push([`${what} under load: p99 of requests`, report.p99_us / 1000, 'the same load, calm', calm.p99_us / 1000, 'ms', (report.p99_us / calm.p99_us).toFixed(2), '', '']);
+    rows.push([`${what} under load: longest time without an answer`, report.gap_us / 1000, 'the same load, calm', calm.gap_us / 1000, 'ms', (report.gap_us / calm.gap_us).toFixed(2), '', '']);
+  }
+  addLimit(`failed of ${last.requests.toLocaleString('en')} requests, ${last.answers} streamed answers among them`, last.failed, 'requests', 0);
+  if (last.failed) say(`rolling: ${load.errors}`);
+  await stop(ours.child);
+  await stop(sim.child);
+}
+
 function table() {
   const head = ['what', 'renovationd', 'against', 'peer', 'unit', 'ratio', 'target', ''];
   const number = (value) => (typeof value === 'number' ? value.toLocaleString('en', { maximumFractionDigits: value < 10 ? 2 : 0 }) : value);
@@ -369,7 +452,7 @@ function table() {
   }
 }
 
-const all = { health: benchHealth, read: benchRead, insert: benchInsert, relay: benchRelay, idle: benchIdle, start: benchStart };
+const all = { health: benchHealth, read: benchRead, insert: benchInsert, relay: benchRelay, idle: benchIdle, start: benchStart, memory: benchMemory, scrape: benchScrape, rolling: benchRolling };
 try {
   for (const [name, run] of Object.entries(all)) {
     if (only && !name.includes(only)) continue;
