@@ -139,7 +139,9 @@ sub ask {
     my ( $all, $select, $deadline ) = ( '', IO::Select->new($socket), time + $limit );
 
     while (1) {
-        return { status => 0, error => 'timeout', head => $all, body => '' } if time > $deadline || !$select->can_read( $deadline - time );
+        my $is_readable = $select->can_read(0.5); # or a signal came
+        return { status => 0, error => 'timeout', head => $all, body => '' } if !$is_readable && time > $deadline;
+        next if !$is_readable;
         my $count = $socket->sysread( $all, 65536, length $all );
         return { status => 0, error => "read: $!", head => $all, body => '' } if !defined $count;
         last if $count == 0;
