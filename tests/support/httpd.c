@@ -37,9 +37,23 @@ static int listen_on_loopback(int *port_out)
 	return fd;
 }
 
+static struct httpd *giving; /* whose server gives: its context is the test's */
+
+static enum http_gift on_give(void *context, int fd, const char *client, bool is_fresh)
+{
+	(void)context;
+	(void)client;
+	(void)is_fresh;
+	giving->gifts++;
+	if (giving->gift == HTTP_GIFT_TAKEN)
+		giving->given_fd = dup(fd);
+	return giving->gift;
+}
+
 void httpd_open(struct httpd *h, const struct route *routes, size_t count, authenticate_fn *authenticate, void *context)
 {
-	*h = (struct httpd) { .base = event_base_new() };
+	*h = (struct httpd) { .base = event_base_new(), .gift = HTTP_GIFT_NOBODY, .given_fd = -1 };
+	giving = h;
 	options_init(&h->limits);
 	log_set_level(LOG_FATAL);
 	h->board = aligned_alloc(64, (sizeof *h->board + 63) / 64 * 64);
@@ -55,6 +69,7 @@ void httpd_open(struct httpd *h, const struct route *routes, size_t count, authe
 		.routes = routes,
 		.route_count = count,
 		.authenticate = authenticate,
+		.give = on_give,
 		.context = context };
 
 	cr_assert_eq(http_open(&options, &h->server), ERROR_NONE);

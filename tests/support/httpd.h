@@ -12,6 +12,9 @@ struct httpd {
 	struct http_server *server; /* slot 0 */
 	int listener;
 	int port;
+	enum http_gift gift; /* what becomes of connections that the server gives away; set before it drains */
+	int gifts;           /* how often it tried */
+	int given_fd;        /* the last one that was taken: ours */
 };
 
 /* Starts to accept at once. */

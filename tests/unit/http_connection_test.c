@@ -763,6 +763,102 @@ Test(connection, stays_when_idle_during_a_reload)
 	(void)close(fd);
 }
 
+static bool has_stream(void *arg)
+{
+	(void)arg;
+	return stream.rq != NULL;
+}
+
+Test(connection, of_a_stream_that_began_before_a_reload_is_not_closed_behind_it)
+{
+	int fd = ask("GET /stream HTTP/1.1\r\n" HOST "\r\n");
+
+	wait_connections(1);
+	cr_assert(httpd_wait(&h, has_stream, NULL));
+	http_drain(h.server, false, on_drained, NULL);
+	response_stream_end(stream.rq);
+	for (int i = 0; i < 20; i++)
+		httpd_turn(&h);
+	cr_assert_eq(drained, 0, "its head did not say close");
+	(void)close(fd);
+	cr_assert(httpd_wait(&h, is_drained, NULL));
+}
+
+static bool has_tried_thrice(void *arg)
+{
+	(void)arg;
+	return h.gifts >= 3;
+}
+
+static bool has_given(void *arg)
+{
+	(void)arg;
+	return h.given_fd >= 0;
+}
+
+Test(connection, goes_to_another_worker_when_its_time_is_over)
+{
+	int fd = ask("GET /hello HTTP/1.1\r\n" HOST "\r\n");
+	char byte;
+
+	httpd_read(&h, fd, false, &a);
+	h.limits.drain_timeout_ms = 50;
+	h.gift = HTTP_GIFT_LATER;
+	http_drain(h.server, false, on_drained, NULL);
+	cr_assert(httpd_wait(&h, has_tried_thrice, NULL), "whoever does not keep up is asked again");
+	cr_assert_eq(drained, 0);
+	h.gift = HTTP_GIFT_TAKEN;
+	cr_assert(httpd_wait(&h, has_given, NULL));
+	cr_assert(httpd_wait(&h, is_drained, NULL));
+	cr_assert_lt(recv(fd, &byte, 1, MSG_DONTWAIT), 0, "the client notices nothing");
+	(void)close(h.given_fd);
+	(void)close(fd);
+}
+
+Test(connection, is_closed_when_its_time_is_over_and_nobody_takes_it)
+{
+	int fd = ask("GET /hello HTTP/1.1\r\n" HOST "\r\n");
+
+	httpd_read(&h, fd, false, &a);
+	http_drain(h.server, false, on_drained, NULL);
+	http_drain_sooner(h.server);
+	cr_assert_eq(h.gifts, 1);
+	cr_assert(httpd_is_closed(&h, fd));
+	cr_assert(httpd_wait(&h, is_drained, NULL));
+	(void)close(fd);
+}
+
+Test(connection, that_another_worker_gave_is_served)
+{
+	int pair[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	http_adopt(h.server, pair[0], "203.0.113.7", false);
+	httpd_send(&h, pair[1], TEXT("GET /hello HTTP/1.1\r\n" HOST "\r\n"));
+	httpd_read(&h, pair[1], false, &a);
+	cr_assert_eq(a.status, 200);
+	(void)close(pair[1]);
+}
+
+Test(connection, of_a_drained_pool_is_told_so)
+{
+	int fd;
+
+	SCOREBOARD_SET(h.board->pool.is_drained, 1);
+	fd = ask("GET /hello HTTP/1.1\r\n" HOST "\r\n");
+	httpd_read(&h, fd, false, &a);
+	cr_assert_eq(a.status, 503);
+	cr_assert(a.is_closed);
+	cr_assert_str_eq(httpd_field(&a, "Retry-After"), "5");
+	(void)close(fd);
+	/* Those of an older generation drain as ever. */
+	SCOREBOARD_SET(h.board->pool.generation, 9);
+	fd = ask("GET /hello HTTP/1.1\r\n" HOST "\r\n");
+	httpd_read(&h, fd, false, &a);
+	cr_assert_eq(a.status, 200);
+	(void)close(fd);
+}
+
 Test(connection, may_be_drained_twice)
 {
 	http_drain(h.server, false, on_drained, NULL);

@@ -160,3 +160,28 @@ Test(options, derived_values_follow)
 	cr_expect_not(options_is_strict(&o));
 	options_fini(&o);
 }
+
+Test(options, a_reload_takes_the_live_ones_only)
+{
+	struct options running, fresh;
+	const char *expected;
+
+	options_init(&running);
+	options_init(&fresh);
+	cr_expect_not(options_take_live(&running, &fresh), "nothing differs");
+	cr_assert(options_set(&fresh, OPTION_chat_when_busy, TEXT("reject"), &expected));
+	cr_assert(options_set(&fresh, OPTION_http_body_bytes, TEXT("2048"), &expected));
+	cr_assert(options_set(&fresh, OPTION_chat_continue, TEXT("false"), &expected));
+	cr_assert(options_set(&fresh, OPTION_database_url, TEXT("postgresql:///other"), &expected));
+	cr_assert(options_set(&fresh, OPTION_db_readers, TEXT("7"), &expected));
+	cr_expect(options_take_live(&running, &fresh));
+	cr_expect_str_eq(running.chat_when_busy, "reject");
+	cr_expect_eq(running.http_body_bytes, 2048);
+	cr_expect_not(running.chat_continue);
+	cr_expect_str_eq(running.database_url, "");
+	cr_expect_eq(running.db_readers, 2);
+	cr_expect_str_eq(fresh.chat_when_busy, "enqueue", "texts are exchanged, so that each has one owner");
+	options_fini(&fresh);
+	cr_expect_str_eq(running.chat_when_busy, "reject");
+	options_fini(&running);
+}
