@@ -79,7 +79,8 @@ static int change(const struct ctl *ctl, const char *request, bool is_wait)
 		code = result == WIRE_LINE ? change_report(answer) : wire_lost(&w, result);
 	}
 	wire_close(&w);
-	return code;
+	/* The hard end of a stop, and kill -9, leave no last word. */
+	return code == EXIT_UNAVAILABLE && result == WIRE_END && is_wait ? EXIT_STORM : code;
 }
 
 bool change_take_flag(int *argc, char *argv[], const char *flag)

@@ -78,9 +78,11 @@ static void write_load(const struct page *p)
 	if (p->rates != NULL && p->rates->errors > 0)
 		buffer_printf(p->out, " %s(%.1f/s)%s", ink(p, VIEW_RED), p->rates->errors, ink(p, VIEW_PLAIN));
 	buffer_printf(p->out,
-		"\nopen      %" PRId64 " connections (%" PRId64 " idle), %" PRId64 " streams, %" PRId64 " answers\n",
+		"\nopen      %" PRId64 " connections (%" PRId64 " idle, %" PRId64 " not yet accepted), %" PRId64
+		" streams, %" PRId64 " answers\n",
 		view_number(p->status, "totals.connections"), view_number(p->status, "totals.idle"),
-		view_number(p->status, "totals.streams"), view_number(p->status, "totals.turns"));
+		view_number(p->status, "accept_queue.length"), view_number(p->status, "totals.streams"),
+		view_number(p->status, "totals.turns"));
 }
 
 static int64_t sum_of(const struct json_value *object)
@@ -104,7 +106,12 @@ static void write_restarts(const struct page *p)
 			buffer_printf(p->out, "%s%s %" PRId64, before, view_clean(v->name, 12), view_number(v, ""));
 			before = ", ";
 		}
-	buffer_append_string(p->out, sum > 0 ? ")\n" : "\n");
+	buffer_append_string(p->out, sum > 0 ? ")" : "");
+	if (view_number(p->status, "respawning.slots") > 0)
+		buffer_printf(p->out, "; %s%" PRId64 " slots wait for up to %s%s", ink(p, VIEW_YELLOW),
+			view_number(p->status, "respawning.slots"),
+			view_duration(view_number(p->status, "respawning.longest_ms")), ink(p, VIEW_PLAIN));
+	buffer_append_char(p->out, '\n');
 }
 
 static void write_reloads(const struct page *p)

@@ -11,6 +11,7 @@
 
 #define COUNT_SANE          10000000u /* more connections, streams or queries than any process can hold */
 #define LAG_SANE_US         (INT64_C(86400) * 1000000)
+#define NUMBER_SANE         (INT64_C(1) << 50)
 #define PID_SANE            4194304 /* the kernel's own limit, PID_MAX_LIMIT */
 #define BREAKER_MODEL_BYTES 64
 
@@ -160,6 +161,21 @@ static void put_load(struct buffer *out, const struct scoreboard_slot *slot, boo
 	buffer_append_char(out, '}');
 }
 
+static int64_t sane_number(int64_t number, bool *is_sick)
+{
+	if (number >= 0 && number <= NUMBER_SANE)
+		return number;
+	*is_sick = true;
+	return 0;
+}
+
+static void put_process(struct buffer *out, const struct scoreboard_process *p, bool *is_sick)
+{
+	put_number(out, ",\"memory_bytes\":", sane_number(SCOREBOARD_GET(p->resident_bytes), is_sick));
+	put_number(out, ",\"cpu_us\":", sane_number(SCOREBOARD_GET(p->cpu_us), is_sick));
+	put_number(out, ",\"fds\":", sane_count(SCOREBOARD_GET(p->fds), is_sick));
+}
+
 static void put_worker(struct buffer *out, const struct scoreboard *board, int index, int64_t now_us)
 {
 	const struct scoreboard_slot *slot = &board->slots[index];
@@ -167,9 +183,7 @@ static void put_worker(struct buffer *out, const struct scoreboard *board, int i
 	uint32_t state = SCOREBOARD_GET(slot->state);
 	int64_t started_us = SCOREBOARD_GET(slot->started_at_us), ready_us = SCOREBOARD_GET(slot->ready_at_us);
 	int64_t beat_us = SCOREBOARD_GET(slot->heartbeat_us);
-	int64_t memory_bytes = SCOREBOARD_GET(slot->process.resident_bytes);
-	bool is_sick = memory_bytes < 0 || pid < 0 || pid > PID_SANE || state > WORKER_EXITED ||
-		       beat_us > now_us + LAG_SANE_US;
+	bool is_sick = pid < 0 || pid > PID_SANE || state > WORKER_EXITED || beat_us > now_us + LAG_SANE_US;
 
 	put_number(out, "{\"slot\":", index);
 	put_number(out, ",\"pid\":", pid < 0 || pid > PID_SANE ? 0 : pid);
@@ -182,9 +196,9 @@ static void put_worker(struct buffer *out, const struct scoreboard *board, int i
 	put_load(out, slot, &is_sick);
 	put_last_request(out, slot, now_us);
 	put_drain(out, slot, now_us);
+	put_process(out, &slot->process, &is_sick);
 	put_unsigned(out, ",\"log_dropped\":", SCOREBOARD_GET(slot->log_dropped));
 	put_unsigned(out, ",\"restarts\":", SCOREBOARD_GET(board->pool.slot_restarts[index]));
-	put_number(out, ",\"memory_bytes\":", memory_bytes < 0 ? 0 : memory_bytes);
 	put_bool(out, ",\"is_sick\":", is_sick);
 	buffer_append_char(out, '}');
 }
@@ -267,6 +281,22 @@ static void put_upgrades(struct buffer *out, const struct scoreboard_pool *pool)
 	put_number(out, ",\"at_us\":", at_us);
 	put_string(out, ",\"text\":", pool->last_upgrade_text, sizeof pool->last_upgrade_text);
 	buffer_append_string(out, "}}");
+}
+
+static void put_service(struct buffer *out, const struct scoreboard_service *s)
+{
+	bool is_sick = false;
+
+	put_number(out,
+		",\"supervisor\":{\"memory_bytes\":", sane_number(SCOREBOARD_GET(s->process.resident_bytes), &is_sick));
+	put_number(out, ",\"cpu_us\":", sane_number(SCOREBOARD_GET(s->process.cpu_us), &is_sick));
+	put_number(out, ",\"fds\":", SCOREBOARD_GET(s->process.fds));
+	put_unsigned(out, ",\"log_dropped\":", SCOREBOARD_GET(s->log_dropped));
+	put_number(out, "},\"accept_queue\":{\"length\":", SCOREBOARD_GET(s->accept_queue));
+	put_number(out, ",\"limit\":", SCOREBOARD_GET(s->accept_queue_max));
+	put_number(out, "},\"respawning\":{\"slots\":", SCOREBOARD_GET(s->waiting));
+	put_number(out, ",\"longest_ms\":", SCOREBOARD_GET(s->waiting_longest_ms));
+	buffer_append_char(out, '}');
 }
 
 /* ---- what was ------------------------------------------------------------------------------------------------ */
@@ -432,6 +462,7 @@ void status_write_json(const struct scoreboard *board, int64_t now_us, struct bu
 	put_pool(out, board, now_us, totals.workers_ready);
 	put_workers(out, board, now_us);
 	put_totals(out, &totals);
+	put_service(out, &board->service);
 	put_restarts(out, &board->pool);
 	put_reloads(out, &board->pool);
 	put_upgrades(out, &board->pool);

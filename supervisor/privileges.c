@@ -22,12 +22,22 @@ static void staying_root(struct configuration *c)
 		configuration_add_warning(c, "user", remedy, "the service stays root");
 }
 
+static void check_control_group(struct configuration *c)
+{
+	const char *name = c->options.control_group;
+
+	if (name[0] != '\0' && getgrnam(name) == NULL)
+		configuration_fault_option(c, OPTION_control_group, "create it, or name one that exists",
+			"no group is called \"%s\"", name);
+}
+
 void privileges_resolve(struct configuration *c, struct identity *identity_out)
 {
 	const char *name = c->options.user;
 	struct passwd *account;
 
 	memset(identity_out, 0, sizeof *identity_out);
+	check_control_group(c);
 	if (geteuid() != 0)
 		return;
 	if (name[0] == '\0' || strcmp(name, "root") == 0) {

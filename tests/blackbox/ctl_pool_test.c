@@ -297,6 +297,8 @@ Test(ctl_pool, an_upgrade_keeps_the_pid_and_its_end_is_awaited)
 	cr_expect_eq(number_at("pid"), pid);
 	cr_expect_eq(number_at("upgrades.done"), 1);
 	cr_expect(process_is_running(server->supervisor));
+	cr_expect_eq(CTL("stop", "--wait"), EXIT_OK, "%s", err);
+	cr_expect_neq(access(server->control, F_OK), 0, "the socket made by the old program is removed by the new one");
 }
 
 Test(ctl_pool, logs_change_their_level_and_their_file)
@@ -338,17 +340,39 @@ Test(ctl_pool, stop_with_wait_leaves_with_the_services_own_code)
 	cr_expect_not_null(strstr(err, "is it running?"), "%s", err);
 }
 
-/* A request that arrives by the byte keeps a worker in its sockets phase. */
-Test(ctl_pool, it_answers_while_the_service_stops_and_refuses_changes)
+static void start_slow_to_stop(struct client *c)
 {
 	static const char half[] = "POST /api/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
-	struct client c;
 
 	server = server_start((const char *[]) { "RENOVATIOND_SHUTDOWN_HTTP_MS=20000", "RENOVATIOND_SHUTDOWN_MS=40000",
 		"RENOVATIOND_HTTP_BODY_RATE_MIN=0", NULL });
-	server_owner(server, &c);
-	cr_assert(client_send(&c, half, sizeof half - 1));
+	server_owner(server, c);
+	/* A request that arrives by the byte keeps a worker in its sockets phase. */
+	cr_assert(client_send(c, half, sizeof half - 1));
 	wait_for("totals.idle", "0");
+}
+
+Test(ctl_pool, a_stop_that_ends_without_a_word_is_70)
+{
+	struct process *stop;
+	struct client c;
+
+	start_slow_to_stop(&c);
+	stop = process_start(
+		(const char *[]) { program_path("renovationctl"), "-s", server->control, "stop", "--wait", NULL },
+		NULL);
+	free(process_wait_output(stop, "stopping", LONG_MS));
+	process_signal(server->supervisor, SIGKILL);
+	cr_expect_eq(process_wait(stop, LONG_MS), EXIT_STORM);
+	process_end(&stop);
+	client_fini(&c);
+}
+
+Test(ctl_pool, it_answers_while_the_service_stops_and_refuses_changes)
+{
+	struct client c;
+
+	start_slow_to_stop(&c);
 	cr_assert_eq(CTL("stop"), EXIT_OK, "%s", err);
 	cr_expect(is_at("state", "stopping"));
 	cr_assert_eq(CTL("status"), EXIT_OK, "%s", err);
