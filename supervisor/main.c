@@ -65,7 +65,10 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 		switch (option) {
 		case 'c': arguments->file = optarg; break;
 		case CHECK: arguments->is_check = true; break;
-		case CHECK_LAYOUT: arguments->layouts = optarg; break;
+		case CHECK_LAYOUT:
+			arguments->is_check = true;
+			arguments->layouts = optarg;
+			break;
 		case PRINT_CONFIG: arguments->is_print_config = true; break;
 		case VERSION: (void)printf("renovationd %s\n", PACKAGE_VERSION); return EXIT_OK;
 		case 'h':

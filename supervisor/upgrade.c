@@ -136,6 +136,26 @@ static void settle(struct supervisor *s, bool is_done, const char *text)
 		done(u->done_arg, is_done, text);
 }
 
+static void close_one(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* No way back is needed any more. */
+static void forget_old(struct upgrade *u)
+{
+	int program = (int)u->state->fds.program, worker = (int)u->state->fds.worker_program;
+
+	close_one(&program);
+	if (u->state->purpose == STATE_UPGRADE)
+		close_one(&worker);
+	close_one(&u->old_options_fd);
+	free(u->state);
+	u->state = NULL;
+}
+
 /* ---- before the exec ----------------------------------------------------------------------------------------- */
 
 static void on_checked(struct supervisor *s, const char *problem)
@@ -501,26 +521,6 @@ int upgrade_adopt(struct supervisor *s)
 		F_STR("from_version", u->state->version), F_STR("version", PACKAGE_VERSION),
 		F_INT("generation", s->generation), F_INT("workers", pool_count_alive(s)));
 	return EXIT_OK;
-}
-
-static void close_one(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-/* No way back is needed any more. */
-static void forget_old(struct upgrade *u)
-{
-	int program = (int)u->state->fds.program, worker = (int)u->state->fds.worker_program;
-
-	close_one(&program);
-	if (u->state->purpose == STATE_UPGRADE)
-		close_one(&worker);
-	close_one(&u->old_options_fd);
-	free(u->state);
-	u->state = NULL;
 }
 
 static void go_back(struct supervisor *s, const char *why)

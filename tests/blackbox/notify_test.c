@@ -172,8 +172,10 @@ Test(notify, manager_without_a_file_is_told_and_one_that_is_not_there_is_no_matt
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 	manager_close(&m);
-	s = server_start((const char *[]) { format("NOTIFY_SOCKET=%s/nobody", test_folder()), NULL });
+	(void)snprintf(m.variable, sizeof m.variable, "NOTIFY_SOCKET=%s/nobody", test_folder());
+	s = server_start((const char *[]) { m.variable, NULL });
 	cr_expect(answers(s->port));
+	free(process_wait_error(s->supervisor, "the service manager cannot be told anything", 1000));
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }

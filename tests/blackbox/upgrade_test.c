@@ -17,155 +17,16 @@
 #include <unistd.h>
 
 #include "shared/must.h"
+#include "tests/support/installation.h"
 #include "tests/support/talk.h"
 
 TestSuite(upgrade, .timeout = 180);
 
-#define WAIT_MS 60000
-
-/* ---- programs -------------------------------------------------------------------------------------------------- */
-
-static char folder[400]; /* with the programs of this test */
-
-static void copy_file(const char *from, const char *to)
-{
-	char block[65536];
-	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-	ssize_t length;
-
-	cr_assert(in >= 0 && out >= 0, "%s -> %s", from, to);
-	while ((length = read(in, block, sizeof block)) > 0)
-		cr_assert_eq(write(out, block, (size_t)length), length);
-	cr_assert_eq(length, 0);
-	close(in);
-	close(out);
-}
-
-/* Where the build put it, whichever build is tested. */
-static const char *built(const char *name)
-{
-	static char programs[400];
-	static bool is_known;
-	const char *given = getenv("RENOVATIOND_PROGRAMS"), *path;
-
-	if (!is_known && given != NULL)
-		(void)snprintf(programs, sizeof programs, "%s", given);
-	is_known = true;
-	if (programs[0] != '\0')
-		return format("%s/%s", programs, name);
-	(void)unsetenv("RENOVATIOND_PROGRAMS");
-	path = program_path(name);
-	if (given != NULL)
-		(void)setenv("RENOVATIOND_PROGRAMS", folder, 1);
-	return path;
-}
-
-/* As a package does it: the new file takes the old one's name in one step. */
-static void install(const char *source, const char *name)
-{
-	const char *draft = format("%s/.new", folder);
-
-	copy_file(source, draft);
-	cr_assert_eq(rename(draft, format("%s/%s", folder, name)), 0);
-}
-
-static struct server *start(const char *const extra[])
-{
-	(void)snprintf(folder, sizeof folder, "%s/programs", test_folder());
-	cr_assert_eq(mkdir(folder, 0755), 0);
-	install(built("renovationd"), "renovationd");
-	install(built("renovationd-worker"), "renovationd-worker");
-	cr_assert_eq(symlink(built("gemini-sim"), format("%s/gemini-sim", folder)), 0);
-	setenv("RENOVATIOND_PROGRAMS", folder, 1);
-	return server_start(extra);
-}
-
-/* A program that is no good, in the way that `mode` names (impostor.c); the good one lies beside it for what must look right. */
-static void install_impostor(const char *name, const char *mode)
-{
-	int fd = open(format("%s/mode", folder), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(write(fd, mode, strlen(mode)), (ssize_t)strlen(mode));
-	close(fd);
-	install(built(name), format("real-%s", name));
-	install(built("impostor"), name);
-}
-
-static ino_t program_of(pid_t pid)
-{
-	struct stat status;
-
-	cr_assert_eq(stat(format("/proc/%d/exe", (int)pid), &status), 0);
-	return status.st_ino;
-}
-
-static ino_t file_of(const char *name)
-{
-	struct stat status;
-
-	cr_assert_eq(stat(format("%s/%s", folder, name), &status), 0);
-	return status.st_ino;
-}
-
-/* ---- what happened --------------------------------------------------------------------------------------------- */
-
-static int count_lines(const struct process *p, const char *part)
-{
-	char *all = process_errors(p);
-	int count = 0;
-
-	for (const char *at = all; (at = strstr(at, part)) != NULL; at += strlen(part))
-		count++;
-	free(all);
-	return count;
-}
-
-struct awaited {
-	const struct process *process;
-	const char *part;
-	int count;
-};
-
-static bool has_lines(void *arg)
-{
-	const struct awaited *a = arg;
-
-	return count_lines(a->process, a->part) >= a->count;
-}
-
-static void wait_lines(const struct process *p, const char *part, int count)
-{
-	struct awaited a = { p, part, count };
-
-	wait_until(has_lines, &a, part, WAIT_MS);
-}
-
-/* Asks for an upgrade and waits for its end; what the log says of it. Free it. */
-static struct json_object *upgrade(struct server *s)
-{
-	static const char end[] = "\"event\":\"upgrade\",\"result\":";
-	int before = count_lines(s->supervisor, end);
-	struct json_object *line;
-	char *all, *at = NULL;
-
-	process_signal(s->supervisor, SIGUSR2);
-	wait_lines(s->supervisor, end, before + 1);
-	all = process_errors(s->supervisor);
-	for (char *next = all; (next = strstr(next, end)) != NULL; next++)
-		at = next;
-	while (at > all && at[-1] != '\n')
-		at--;
-	at[strcspn(at, "\n")] = '\0';
-	line = json_tokener_parse(at);
-	cr_assert_not_null(line, "%s", at);
-	free(all);
-	return line;
-}
+#define WAIT_MS INSTALLATION_WAIT_MS
 
 static void expect_upgrade(struct server *s)
 {
-	struct json_object *line = upgrade(s);
+	struct json_object *line = installation_upgrade(s);
 
 	cr_assert_str_eq(json_at(line, "result"), "done", "%s", json_object_to_json_string(line));
 	json_object_put(line);
@@ -174,7 +35,7 @@ static void expect_upgrade(struct server *s)
 /* The words for people; the result must be "failed". Static. */
 static const char *failed_upgrade(struct server *s)
 {
-	struct json_object *line = upgrade(s);
+	struct json_object *line = installation_upgrade(s);
 	const char *text = format("%s", json_at(line, "text"));
 
 	cr_expect_str_eq(json_at(line, "result"), "failed", "%s", text);
@@ -329,41 +190,41 @@ static bool answers(int port)
 
 Test(upgrade, new_program_has_the_old_process_and_new_workers)
 {
-	struct server *s = start(NULL);
+	struct server *s = installation_start(NULL);
 	pid_t supervisor = s->supervisor->pid, before[8], after[8];
-	ino_t old_program = program_of(supervisor), listener = inode_of_listener(supervisor, s->port);
+	ino_t old_program = installation_of(supervisor), listener = inode_of_listener(supervisor, s->port);
 
 	wait_for_workers(s, 2, before);
-	install(built("renovationd"), "renovationd");
-	install(built("renovationd-worker"), "renovationd-worker");
+	installation_put("renovationd");
+	installation_put("renovationd-worker");
 	expect_upgrade(s);
 	cr_expect(process_is_running(s->supervisor));
-	cr_expect_neq(program_of(supervisor), old_program);
-	cr_expect_eq(program_of(supervisor), file_of("renovationd"));
+	cr_expect_neq(installation_of(supervisor), old_program);
+	cr_expect_eq(installation_of(supervisor), installation_file("renovationd"));
 	cr_expect_eq(inode_of_listener(supervisor, s->port), listener);
-	wait_lines(s->supervisor, "\"msg\":\"worker ended\"", 2);
+	process_wait_errors(s->supervisor, "\"msg\":\"worker ended\"", 2);
 	wait_for_workers(s, 2, after);
 	for (int i = 0; i < 2; i++) {
-		cr_expect_eq(program_of(after[i]), file_of("renovationd-worker"));
+		cr_expect_eq(installation_of(after[i]), installation_file("renovationd-worker"));
 		cr_expect(after[i] != before[0] && after[i] != before[1]);
 	}
 	cr_expect(answers(s->port));
-	cr_expect_eq(count_lines(s->supervisor, "\"level\":\"error\""), 0);
+	cr_expect_eq(process_count_errors(s->supervisor, "\"level\":\"error\""), 0);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
 
 Test(upgrade, three_in_a_row_fail_no_request_and_leave_nothing_behind)
 {
-	struct server *s = start(NULL);
+	struct server *s = installation_start(NULL);
 	struct clients c;
 	int descriptors = 0;
 
 	clients_start(&c, s->port);
 	for (int i = 1; i <= 3; i++) {
-		install(built("renovationd"), "renovationd");
+		installation_put("renovationd");
 		expect_upgrade(s);
-		wait_lines(s->supervisor, format("\"generation\":%d,\"cause\":\"asked to leave\"", i), 2);
+		process_wait_errors(s->supervisor, format("\"generation\":%d,\"cause\":\"asked to leave\"", i), 2);
 		if (i == 1)
 			descriptors = count_descriptors(s->supervisor->pid);
 	}
@@ -377,7 +238,7 @@ Test(upgrade, three_in_a_row_fail_no_request_and_leave_nothing_behind)
 
 Test(upgrade, answer_that_is_being_written_loses_and_repeats_nothing)
 {
-	struct server *s = start(NULL);
+	struct server *s = installation_start(NULL);
 	struct talk t, other;
 	struct followed undisturbed, f;
 	struct json_object *answer;
@@ -387,8 +248,8 @@ Test(upgrade, answer_that_is_being_written_loses_and_repeats_nothing)
 	undisturbed = talk_follow(&other, talk_ask(&other, LONG_ANSWER, ""), "", WAIT_MS);
 	talk_init(&t, s);
 	turn = talk_ask(&t, LONG_ANSWER, "");
-	install(built("renovationd"), "renovationd");
-	install(built("renovationd-worker"), "renovationd-worker");
+	installation_put("renovationd");
+	installation_put("renovationd-worker");
 	process_signal(s->supervisor, SIGUSR2);
 	f = talk_follow(&t, turn, "", WAIT_MS);
 	cr_expect(f.is_done);
@@ -398,7 +259,7 @@ Test(upgrade, answer_that_is_being_written_loses_and_repeats_nothing)
 	answer = talk_answer(&t, turn);
 	cr_expect_str_eq(json_at(answer, "content"), f.text);
 	json_object_put(answer);
-	wait_lines(s->supervisor, "\"msg\":\"upgrade done\"", 1);
+	process_wait_errors(s->supervisor, "\"msg\":\"upgrade done\"", 1);
 	followed_free(&f);
 	followed_free(&undisturbed);
 	talk_fini(&t);
@@ -412,14 +273,14 @@ Test(upgrade, answer_that_is_being_written_loses_and_repeats_nothing)
 static void expect_refusal(struct server *s, const char *words)
 {
 	pid_t supervisor = s->supervisor->pid, before[8], after[8];
-	ino_t program = program_of(supervisor);
+	ino_t program = installation_of(supervisor);
 	const char *text;
 
 	wait_for_workers(s, 2, before);
 	text = failed_upgrade(s);
 
 	cr_expect_not_null(strstr(text, words), "%s", text);
-	cr_expect_eq(program_of(supervisor), program);
+	cr_expect_eq(installation_of(supervisor), program);
 	wait_for_workers(s, 2, after);
 	cr_expect_eq(memcmp(before, after, 2 * sizeof before[0]), 0);
 	cr_expect(answers(s->port));
@@ -427,18 +288,18 @@ static void expect_refusal(struct server *s, const char *words)
 
 Test(upgrade, program_that_cannot_be_run_or_fails_its_check_is_refused_in_words)
 {
-	struct server *s = start((const char *[]) { "RENOVATIOND_UPGRADE_CHECK_MS=8000", NULL });
+	struct server *s = installation_start((const char *[]) { "RENOVATIOND_UPGRADE_CHECK_MS=8000", NULL });
 	struct clients c;
 	int fd;
 
 	clients_start(&c, s->port);
-	cr_assert_eq(unlink(format("%s/renovationd", folder)), 0);
+	cr_assert_eq(unlink(format("%s/renovationd", installation_folder())), 0);
 	expect_refusal(s, "No such file or directory");
-	install(built("renovationd"), "renovationd");
-	cr_assert_eq(chmod(format("%s/renovationd", folder), 0644), 0);
+	installation_put("renovationd");
+	cr_assert_eq(chmod(format("%s/renovationd", installation_folder()), 0644), 0);
 	expect_refusal(s, "Permission denied");
-	cr_assert_eq(unlink(format("%s/renovationd", folder)), 0);
-	fd = open(format("%s/renovationd", folder), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	cr_assert_eq(unlink(format("%s/renovationd", installation_folder())), 0);
+	fd = open(format("%s/renovationd", installation_folder()), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
 	cr_assert_eq(write(fd,
 			     "\x7f"
 			     "ELF, almost",
@@ -446,17 +307,17 @@ Test(upgrade, program_that_cannot_be_run_or_fails_its_check_is_refused_in_words)
 		12);
 	close(fd);
 	expect_refusal(s, "Exec format error");
-	install_impostor("renovationd", "fail");
+	installation_put_impostor("renovationd", "fail");
 	expect_refusal(s, "ended with 3 and no report");
-	install_impostor("renovationd", "die");
+	installation_put_impostor("renovationd", "die");
 	expect_refusal(s, "died of SIGKILL");
-	install_impostor("renovationd", "hang");
+	installation_put_impostor("renovationd", "hang");
 	expect_refusal(s, "took longer than 8000 ms");
-	install_impostor("renovationd", "layouts");
+	installation_put_impostor("renovationd", "layouts");
 	expect_refusal(s, "the running service has scoreboard=0");
 	clients_end(&c);
-	install(built("renovationd"), "renovationd");
-	cr_assert_eq(unlink(format("%s/mode", folder)), 0);
+	installation_put("renovationd");
+	cr_assert_eq(unlink(format("%s/mode", installation_folder())), 0);
 	expect_upgrade(s);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
@@ -464,25 +325,25 @@ Test(upgrade, program_that_cannot_be_run_or_fails_its_check_is_refused_in_words)
 
 Test(upgrade, workers_that_do_not_start_bring_the_old_program_back)
 {
-	struct server *s = start((const char *[]) { "RENOVATIOND_BOOT_TIMEOUT_MS=4000", NULL });
+	struct server *s = installation_start((const char *[]) { "RENOVATIOND_BOOT_TIMEOUT_MS=4000", NULL });
 	pid_t supervisor = s->supervisor->pid, before[8], after[8];
-	ino_t program = program_of(supervisor), worker_program;
+	ino_t program = installation_of(supervisor), worker_program;
 	static const char *const modes[] = { "worker fails", "worker hangs" };
 	struct clients c;
 
 	wait_for_workers(s, 2, before);
-	worker_program = program_of(before[0]);
+	worker_program = installation_of(before[0]);
 	clients_start(&c, s->port);
 	for (size_t i = 0; i < COUNT_OF(modes); i++) {
 		const char *text;
 
-		install(built("renovationd"), "renovationd");
-		install_impostor("renovationd-worker", modes[i]);
+		installation_put("renovationd");
+		installation_put_impostor("renovationd-worker", modes[i]);
 		text = failed_upgrade(s);
 		cr_expect_not_null(strstr(text, "rolled back"), "%s", text);
-		cr_expect_eq(program_of(supervisor), program);
-		cr_expect_neq(program_of(supervisor), file_of("renovationd"));
-		wait_lines(s->supervisor, "\"generation\":2", 2);
+		cr_expect_eq(installation_of(supervisor), program);
+		cr_expect_neq(installation_of(supervisor), installation_file("renovationd"));
+		process_wait_errors(s->supervisor, "\"generation\":2", 2);
 		wait_for_workers(s, 2, after);
 		cr_expect_eq(memcmp(before, after, 2 * sizeof before[0]), 0, "%s: the old workers serve on", modes[i]);
 	}
@@ -490,14 +351,14 @@ Test(upgrade, workers_that_do_not_start_bring_the_old_program_back)
 
 	/* The old program's workers are followed by its own, whatever lies at their path now. */
 	(void)kill(before[0], SIGKILL);
-	wait_lines(s->supervisor, "\"msg\":\"worker ready\"", 3);
+	process_wait_errors(s->supervisor, "\"msg\":\"worker ready\"", 3);
 	wait_for_workers(s, 2, after);
 	for (int i = 0; i < 2; i++)
-		cr_expect_eq(program_of(after[i]), worker_program);
+		cr_expect_eq(installation_of(after[i]), worker_program);
 
-	install(built("renovationd-worker"), "renovationd-worker");
+	installation_put("renovationd-worker");
 	expect_upgrade(s);
-	cr_expect_eq(program_of(supervisor), file_of("renovationd"));
+	cr_expect_eq(installation_of(supervisor), installation_file("renovationd"));
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }

@@ -9,7 +9,10 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 60
@@ -69,6 +72,56 @@ static int run_with_layouts(char **argv, char *layouts)
 	return run_real(argv);
 }
 
+/* Runs the real program to its end; true when it was content. */
+static bool is_content(char **argv)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0)
+		_exit(run_real(argv));
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* The check was good, and then the configuration is written to. */
+static int spoil(char **argv)
+{
+	FILE *file = NULL;
+	bool is_good = is_content(argv);
+
+	for (int i = 1; argv[i] != NULL; i++)
+		if (strcmp(argv[i - 1], "-c") == 0)
+			file = fopen(argv[i], "ae");
+	if (file == NULL || fputs("\nworkers = \"many\";\n", file) == EOF || fclose(file) != 0)
+		return 127;
+	return is_good ? 0 : 1;
+}
+
+/* The check was good, and then somebody removes the program. */
+static int vanish(char **argv)
+{
+	char path[PATH_MAX];
+	bool is_good = is_content(argv);
+
+	(void)snprintf(path, sizeof path, "%s/%s", folder, name);
+	return unlink(path) == 0 && is_good ? 0 : 1;
+}
+
+/* Hands on something else than what was handed over. */
+static int garble(char **argv)
+{
+	char number[16];
+	int fd = memfd_create("renovationd-state", MFD_ALLOW_SEALING);
+
+	if (fd < 0 || write(fd, "renovationd-state 1\nnonsense", 28) != 28 ||
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+		return 127;
+	(void)snprintf(number, sizeof number, "%d", fd);
+	if (getenv("RENOVATIOND_STATE_FD") != NULL)
+		(void)setenv("RENOVATIOND_STATE_FD", number, 1);
+	return run_real(argv);
+}
+
 int main(int argc, char **argv)
 {
 	static char strange[] = "state=1,scoreboard=0,messages=1";
@@ -86,6 +139,12 @@ int main(int argc, char **argv)
 			(void)pause();
 	if (strcmp(mode, "layouts") == 0)
 		return run_with_layouts(argv, strange);
+	if (strcmp(mode, "spoil") == 0)
+		return has_argument(argv, "--check") ? spoil(argv) : run_real(argv);
+	if (strcmp(mode, "garble") == 0)
+		return garble(argv);
+	if (strcmp(mode, "vanish") == 0)
+		return vanish(argv);
 	/* The rest is about workers: their check is as it should be. */
 	if (has_argument(argv, "--check"))
 		return run_real(argv);

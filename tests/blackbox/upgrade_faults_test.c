@@ -1,0 +1,346 @@
+/* upgrade_faults_test.c: what else happens while one renovationd takes the place of another: signals, deaths, a configuration that changes, a file that goes away,
+ * a state that nobody can read; and what must come through it: user, files, sockets. */
+#include "config.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/inherit.h"
+#include "shared/must.h"
+#include "tests/support/installation.h"
+#include "tests/support/talk.h"
+
+TestSuite(upgrade_faults, .timeout = 180);
+
+#define WAIT_MS INSTALLATION_WAIT_MS
+
+static bool answers(int port)
+{
+	struct client c;
+	struct reply r;
+	bool is_good;
+
+	client_init(&c, port);
+	r = client_request(&c, "GET", "/health", NULL, NULL);
+	is_good = r.status == 200;
+	reply_free(&r);
+	client_fini(&c);
+	return is_good;
+}
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	cr_assert_not_null(file, "%s", path);
+	cr_assert(fputs(text, file) != EOF && fclose(file) == 0);
+}
+
+static bool has_words(const char *path, const char *words)
+{
+	char text[65536];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+	bool is_found = length > 0 && memmem(text, (size_t)length, words, strlen(words)) != NULL;
+
+	if (fd >= 0)
+		close(fd);
+	return is_found;
+}
+
+/* The upgrade's words; `result` is "done" or "failed". Static. */
+static const char *upgrade(struct server *s, const char *result)
+{
+	struct json_object *line = installation_upgrade(s);
+	const char *text = format("%s", json_at(line, "text"));
+
+	cr_expect_str_eq(json_at(line, "result"), result, "%s", text);
+	json_object_put(line);
+	return text;
+}
+
+static bool has_two_workers(void *arg)
+{
+	pid_t workers[8];
+
+	return server_workers(arg, workers, 8) == 2;
+}
+
+static void expect_service(struct server *s)
+{
+	cr_expect(process_is_running(s->supervisor));
+	wait_until(has_two_workers, s, "two workers", WAIT_MS);
+	for (int i = 0; i < 10; i++)
+		cr_expect(answers(s->port));
+}
+
+/* ---- meanwhile ------------------------------------------------------------------------------------------------- */
+
+Test(upgrade_faults, stop_outranks_an_upgrade_at_any_moment)
+{
+	static const char *const moments[] = { "\"msg\":\"upgrade begins\"", "\"msg\":\"the new program is fit",
+		"\"msg\":\"service adopted\"", "\"msg\":\"upgrade done\"" };
+	struct server *s = installation_start(NULL);
+
+	for (size_t i = 0; i < COUNT_OF(moments); i++) {
+		process_signal(s->supervisor, SIGUSR2);
+		process_wait_errors(s->supervisor, moments[i], 1);
+		process_signal(s->supervisor, SIGTERM);
+		cr_expect_eq(process_wait(s->supervisor, WAIT_MS), 0, "%s", moments[i]);
+		cr_expect_eq(process_count_errors(s->supervisor, "\"event\":\"shutdown_report\""), 1, "%s", moments[i]);
+		if (i + 1 < COUNT_OF(moments))
+			server_start_again(s);
+	}
+	server_end(&s);
+}
+
+Test(upgrade_faults, worker_that_dies_meanwhile_is_noticed_and_followed)
+{
+	struct server *s = installation_start(NULL);
+	pid_t workers[8];
+
+	cr_assert_eq(server_workers(s, workers, 8), 2);
+	installation_put("renovationd");
+	process_signal(s->supervisor, SIGUSR2);
+	process_wait_errors(s->supervisor, "\"msg\":\"upgrade begins\"", 1);
+	(void)kill(workers[0], SIGKILL);
+	process_wait_errors(s->supervisor, "\"msg\":\"service adopted\"", 1);
+	(void)kill(workers[1], SIGKILL);
+	process_wait_errors(s->supervisor, "\"msg\":\"upgrade done\"", 1);
+	process_wait_errors(s->supervisor, "\"signal\":\"SIGKILL\"", 2);
+	expect_service(s);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(upgrade_faults, signals_that_come_together_end_in_one_good_service)
+{
+	struct server *s = installation_start(NULL);
+
+	for (int i = 0; i < 3; i++) {
+		int before = process_count_errors(s->supervisor, "\"event\":\"upgrade\",\"result\":\"done\"");
+
+		/* A reload on its way is overtaken, what comes later is refused. */
+		process_signal(s->supervisor, SIGHUP);
+		if (i > 0)
+			process_wait_errors(s->supervisor, "\"event\":\"reload\"", i);
+		process_signal(s->supervisor, SIGUSR2);
+		process_signal(s->supervisor, SIGUSR2);
+		process_signal(s->supervisor, SIGHUP);
+		process_signal(s->supervisor, SIGTTIN);
+		process_signal(s->supervisor, SIGUSR1);
+		process_wait_errors(s->supervisor, "\"event\":\"upgrade\",\"result\":\"done\"", before + 1);
+	}
+	cr_expect(process_is_running(s->supervisor));
+	cr_expect(answers(s->port));
+	cr_expect_eq(process_count_errors(s->supervisor, "\"result\":\"failed\""), 0);
+	(void)upgrade(s, "done");
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+/* ---- the new program, later ------------------------------------------------------------------------------------ */
+
+Test(upgrade_faults, configuration_that_breaks_after_the_check_brings_the_old_program_back)
+{
+	char variable[300], *path = variable + sizeof "RENOVATIOND_TEST_CONFIG";
+	struct server *s;
+	ino_t program;
+	const char *text;
+
+	(void)snprintf(variable, sizeof variable, "RENOVATIOND_TEST_CONFIG=%s/renovationd.conf", test_folder());
+	write_file(path, "workers = 2;\n");
+	s = installation_start((const char *[]) { variable, "WORKERS", NULL });
+	program = installation_of(s->supervisor->pid);
+	installation_put_impostor("renovationd", "spoil");
+	text = upgrade(s, "failed");
+	cr_expect_not_null(strstr(text, "rolled back: the configuration has become wrong meanwhile"), "%s", text);
+	cr_expect_not_null(strstr(text, "renovationd.conf:"), "%s", text);
+	cr_expect_eq(installation_of(s->supervisor->pid), program);
+	expect_service(s);
+	/* And the old program knows its old configuration: a worker that dies is followed. */
+	process_signal(s->supervisor, SIGHUP);
+	process_wait_errors(s->supervisor, "rejected", 1);
+	expect_service(s);
+	write_file(path, "workers = 2;\n");
+	installation_put("renovationd");
+	(void)upgrade(s, "done");
+	expect_service(s);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(upgrade_faults, program_that_goes_away_after_the_check_is_not_missed)
+{
+	struct server *s = installation_start(NULL);
+	ino_t program = installation_of(s->supervisor->pid);
+	const char *text;
+
+	installation_put_impostor("renovationd", "vanish");
+	text = upgrade(s, "failed");
+	cr_expect_not_null(strstr(text, "cannot run"), "%s", text);
+	cr_expect_not_null(strstr(text, "No such file or directory"), "%s", text);
+	cr_expect_eq(installation_of(s->supervisor->pid), program);
+	expect_service(s);
+	installation_put("renovationd");
+	(void)upgrade(s, "done");
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(upgrade_faults, state_that_nobody_can_read_ends_the_service_in_order_with_65)
+{
+	struct server *s = installation_start(NULL);
+
+	installation_put_impostor("renovationd", "garble");
+	process_signal(s->supervisor, SIGUSR2);
+	cr_expect_eq(process_wait(s->supervisor, WAIT_MS), EXIT_STATE_CORRUPT);
+	cr_expect_eq(process_count_errors(s->supervisor, "cannot be read: workers are told to leave"), 1);
+	/* Each worker left in order, none was killed. */
+	process_wait_errors(s->supervisor, "\"msg\":\"stop begins\",\"service\":\"renovationd-worker\"", 2);
+	server_end(&s);
+}
+
+/* ---- what comes through ---------------------------------------------------------------------------------------- */
+
+Test(upgrade_faults, variable_of_an_upgrade_is_not_believed_and_not_handed_on)
+{
+	struct server *s = installation_start((const char *[]) { "RENOVATIOND_STATE_FD=1", NULL });
+	pid_t workers[8];
+
+	process_wait_errors(s->supervisor, "ignored: a variable of the environment that only an upgrade sets", 1);
+	for (int i = 0; i < 2; i++) {
+		wait_until(has_two_workers, s, "two workers", WAIT_MS);
+		cr_assert_eq(server_workers(s, workers, 8), 2);
+		cr_expect_not(has_words(format("/proc/%d/environ", (int)workers[0]), "RENOVATIOND_STATE_FD"));
+		if (i == 0)
+			(void)upgrade(s, "done");
+	}
+	/* Where there was one before, there must not be two now. */
+	(void)upgrade(s, "done");
+	expect_service(s);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(upgrade_faults, link_to_another_version_is_followed)
+{
+	struct server *s = installation_start(NULL);
+	const char *folder = installation_folder();
+
+	cr_expect_eq(server_stop(s), 0);
+	for (int i = 1; i <= 2; i++) {
+		cr_assert_eq(mkdir(format("%s/v%d", folder, i), 0755), 0);
+		installation_put("renovationd");
+		cr_assert_eq(rename(format("%s/renovationd", folder), format("%s/v%d/renovationd", folder, i)), 0);
+		cr_assert_eq(
+			link(format("%s/renovationd-worker", folder), format("%s/v%d/renovationd-worker", folder, i)),
+			0);
+	}
+	cr_assert_eq(symlink("v1", format("%s/current", folder)), 0);
+	cr_assert_eq(symlink("current/renovationd", format("%s/renovationd", folder)), 0);
+	server_start_again(s);
+	cr_expect_eq(installation_of(s->supervisor->pid), installation_file("v1/renovationd"));
+	cr_assert_eq(symlink("v2", format("%s/next", folder)), 0);
+	cr_assert_eq(rename(format("%s/next", folder), format("%s/current", folder)), 0);
+	(void)upgrade(s, "done");
+	cr_expect_eq(installation_of(s->supervisor->pid), installation_file("v2/renovationd"));
+	expect_service(s);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(upgrade_faults, options_take_effect_but_those_that_an_upgrade_cannot_change)
+{
+	char variable[300], *path = variable + sizeof "RENOVATIOND_TEST_CONFIG";
+	struct server *s;
+	pid_t workers[8];
+	const char *text;
+
+	(void)snprintf(variable, sizeof variable, "RENOVATIOND_TEST_CONFIG=%s/renovationd.conf", test_folder());
+	write_file(path, "workers = 1;\nchat_live_turns = 64;\n");
+	s = installation_start((const char *[]) { variable, "WORKERS", NULL });
+	cr_assert_eq(server_workers(s, workers, 8), 1);
+	write_file(path, "workers = 2;\nchat_live_turns = 128;\n");
+	text = upgrade(s, "done");
+	cr_expect_not_null(strstr(text, "not applied by an upgrade: chat_live_turns"), "%s", text);
+	expect_service(s);
+	cr_assert_eq(server_workers(s, workers, 8), 2);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+static long uid_of(pid_t pid)
+{
+	struct stat status;
+
+	cr_assert_eq(stat(format("/proc/%d", (int)pid), &status), 0);
+	return (long)status.st_uid;
+}
+
+struct file_words {
+	const char *path;
+	const char *words;
+};
+
+static bool is_written(void *arg)
+{
+	const struct file_words *f = arg;
+
+	return has_words(f->path, f->words);
+}
+
+static ino_t inode_at(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 ? status.st_ino : 0;
+}
+
+Test(upgrade_faults, user_pid_file_log_file_and_operators_sockets_come_through)
+{
+	char folder[256], *out, *err, log_variable[300], pid_variable[300], admin_variable[300];
+	const char *log = log_variable + sizeof "LOG_FILE", *pid_file = pid_variable + sizeof "PID_FILE",
+		   *admin = admin_variable + sizeof "ADMIN_LISTEN";
+	ino_t files[4];
+	struct server *s;
+	bool is_root = geteuid() == 0;
+
+	/* The folder is root's: what was opened there must be enough. */
+	(void)snprintf(folder, sizeof folder, "%s/run", test_folder());
+	cr_assert_eq(mkdir(folder, 0755), 0);
+	(void)snprintf(log_variable, sizeof log_variable, "LOG_FILE=%s/service.log", folder);
+	(void)snprintf(pid_variable, sizeof pid_variable, "PID_FILE=%s/service.pid", folder);
+	(void)snprintf(admin_variable, sizeof admin_variable, "ADMIN_LISTEN=%s/admin.sock", folder);
+	s = installation_start((const char *[]) { log_variable, pid_variable, admin_variable,
+		is_root ? "RENOVATIOND_USER=nobody" : "RENOVATIOND_USER", NULL });
+	cr_expect(!is_root || uid_of(s->supervisor->pid) == 65534);
+	files[0] = inode_at(log);
+	files[1] = inode_at(pid_file);
+	files[2] = inode_at(admin);
+	files[3] = inode_at(s->control);
+	installation_put("renovationd");
+	cr_expect_eq(process_run((const char *[]) { installation_built("renovationctl"), "upgrade", "--wait", NULL },
+			     (const char *[]) { format("CONTROL_SOCKET=%s", s->control), NULL }, &out, &err, WAIT_MS),
+		0, "%s%s", out, err);
+	cr_expect_not_null(strstr(out, "upgraded from"), "%s", out);
+	free(out);
+	free(err);
+	cr_expect_eq(installation_of(s->supervisor->pid), installation_file("renovationd"));
+	cr_expect(!is_root || uid_of(s->supervisor->pid) == 65534);
+	cr_expect(files[0] == inode_at(log) && files[1] == inode_at(pid_file) && files[2] == inode_at(admin) &&
+		  files[3] == inode_at(s->control));
+	cr_expect(has_words(pid_file, format("%d\n", (int)s->supervisor->pid)));
+	wait_until(
+		is_written, &(struct file_words) { log, "\"msg\":\"upgrade done\"" }, "log lines in the file", WAIT_MS);
+	expect_service(s);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
