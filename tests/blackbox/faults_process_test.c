@@ -395,11 +395,33 @@ static void write_garbage(struct scoreboard_slot *slot, unsigned seed)
 	}
 }
 
+/* Everything that reads slots of others: a worker for /metrics and the page, the supervisor for its socket. */
+static bool ask_all(const char *admin, const char *control)
+{
+	static const char *const questions[] = { "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"GET /admin/status.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"GET /admin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" };
+	static const char *const commands[] = { "{\"command\":\"status\"}\n", "{\"command\":\"metrics\"}\n" };
+	char answer[UNIX_ANSWER_BYTES];
+	bool is_good = true;
+
+	/* The sick worker may be the one that takes the question. */
+	for (size_t i = 0; i < COUNT_OF(questions); i++)
+		(void)unix_converse(admin, questions[i], strlen(questions[i]), answer);
+	for (size_t i = 0; i < COUNT_OF(commands); i++)
+		is_good =
+			unix_converse(control, commands[i], strlen(commands[i]), answer) && answer[0] == '{' && is_good;
+	return is_good;
+}
+
 Test(faults_process, garbage_in_a_workers_slot_makes_nobody_sick_but_that_worker)
 {
-	struct server *s = server_start((const char *[]) { HEARTBEATS, NULL });
+	const char *admin = talk_keep(format("%s/a.sock", test_folder())),
+		   *control = talk_keep(format("%s/c.sock", test_folder()));
+	struct server *s = server_start((const char *[]) {
+		format("RENOVATIOND_ADMIN_LISTEN=%s", admin), format("CONTROL_SOCKET=%s", control), NULL });
 	struct scoreboard *board = board_open(s);
-	unsigned rounds = faults_are_whole() ? 5 : 2;
+	unsigned rounds = faults_are_whole() ? 6 : 2;
 	pid_t workers[4], healthy, sick;
 
 	cr_assert_eq(server_workers(s, workers, 4), 2);
@@ -407,12 +429,14 @@ Test(faults_process, garbage_in_a_workers_slot_makes_nobody_sick_but_that_worker
 	sick = workers[0];
 	for (unsigned round = 0; round < rounds; round++) {
 		write_garbage(&board->slots[board_slot(board, sick)], round);
-		log_wait_count(s->supervisor, "its slot of the scoreboard is corrupt", (int)round + 1, 10000);
-		workers_wait(s, sick, 2, 20000);
+		while (log_count(s->supervisor, "its slot of the scoreboard is corrupt") <= (int)round)
+			cr_assert(ask_all(admin, control), "the supervisor answers");
+		workers_wait(s, sick, 2, 60000);
 		cr_assert_eq(server_workers(s, workers, 4), 2);
 		cr_assert(workers[0] == healthy || workers[1] == healthy, "the other is none the worse");
 		sick = workers[0] == healthy ? workers[1] : workers[0];
 		cr_expect_eq(get_many(s->port, 10), 10);
+		cr_expect(ask_all(admin, control), "what is left of it in the list of deaths can be read");
 	}
 	cr_expect_lt(scoreboard_total(board).requests, 1000000, "nonsense is not added to the pool's counters");
 	board_close(&board);

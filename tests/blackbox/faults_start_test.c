@@ -261,47 +261,12 @@ Test(faults_start, a_service_manager_that_never_reads_holds_up_nothing)
 
 /* ---- garbage on the operator's socket -------------------------------------------------------------------------- */
 
-static int connect_unix(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = 10 };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	must(fd >= 0);
-	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
-		(void)close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-/* Sends it all, half closes, reads to the end; the answer in a static buffer. False when the peer neither answered nor closed. */
-static bool converse(const char *path, const void *bytes, size_t length, char answer[8192])
-{
-	int fd = connect_unix(path);
-	size_t used = 0;
-	ssize_t got = -1;
-
-	if (fd < 0)
-		return false;
-	(void)send(fd, bytes, length, MSG_NOSIGNAL);
-	(void)shutdown(fd, SHUT_WR);
-	while (used < 8191 && (got = recv(fd, answer + used, 8191 - used, 0)) > 0)
-		used += (size_t)got;
-	answer[used] = '\0';
-	(void)close(fd);
-	return got == 0 || used > 0;
-}
-
 static bool answers_status(void *arg)
 {
 	static const char question[] = "{\"command\":\"status\"}\n";
 	char answer[8192];
 
-	return converse(arg, question, sizeof question - 1, answer) &&
+	return unix_converse(arg, question, sizeof question - 1, answer) &&
 	       strstr(answer, "\"done\":true,\"ok\":true") != NULL;
 }
 
@@ -318,16 +283,16 @@ static void send_garbage(const char *path, size_t rounds)
 	unsigned seed = 7;
 
 	for (size_t i = 0; i < COUNT_OF(lines); i++)
-		cr_expect(converse(path, lines[i], strlen(lines[i]), answer), "no end after %s", lines[i]);
+		cr_expect(unix_converse(path, lines[i], strlen(lines[i]), answer), "no end after %s", lines[i]);
 	memset(big, '[', 1024 * 1024);
-	cr_expect(converse(path, big, 4000, answer), "deep nesting");
-	cr_expect(converse(path, big, 1024 * 1024, answer), "a line without end");
+	cr_expect(unix_converse(path, big, 4000, answer), "deep nesting");
+	cr_expect(unix_converse(path, big, 1024 * 1024, answer), "a line without end");
 	for (size_t i = 0; i < rounds; i++) {
 		size_t length = i * 37 % 6000 + 1;
 
 		for (size_t j = 0; j < length; j++)
 			big[j] = (char)((seed = seed * 1103515245u + 12345u) >> 16);
-		cr_expect(converse(path, big, length, answer), "round %zu", i);
+		cr_expect(unix_converse(path, big, length, answer), "round %zu", i);
 	}
 	free(big);
 }
@@ -380,7 +345,7 @@ static bool answers_metrics(void *arg)
 	static const char question[] = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 	char answer[8192];
 
-	return converse(arg, question, sizeof question - 1, answer) && strncmp(answer, "HTTP/1.1 200", 12) == 0;
+	return unix_converse(arg, question, sizeof question - 1, answer) && strncmp(answer, "HTTP/1.1 200", 12) == 0;
 }
 
 Test(faults_start, garbage_on_the_admin_socket_harms_nobody)
@@ -397,18 +362,18 @@ Test(faults_start, garbage_on_the_admin_socket_harms_nobody)
 	unsigned seed = 11;
 
 	for (size_t i = 0; i < COUNT_OF(lines); i++)
-		cr_expect(converse(path, lines[i], strlen(lines[i]), answer), "no end after %s", lines[i]);
+		cr_expect(unix_converse(path, lines[i], strlen(lines[i]), answer), "no end after %s", lines[i]);
 	for (int i = 0; i < rounds; i++) {
 		size_t length = (size_t)(i * 691 % 65000) + 1;
 
 		for (size_t j = 0; j < length; j++)
 			bytes[j] = (char)((seed = seed * 1103515245u + 12345u) >> 16);
-		cr_expect(converse(path, bytes, length, answer), "round %d", i);
+		cr_expect(unix_converse(path, bytes, length, answer), "round %d", i);
 	}
 	free(bytes);
 	cr_expect(answers_metrics((void *)(uintptr_t)path));
 	for (int i = 0; i < HELD; i++) {
-		held[i] = connect_unix(path);
+		held[i] = unix_connect(path);
 		if (held[i] >= 0)
 			(void)send(held[i], "GET /met", 8, MSG_NOSIGNAL);
 	}

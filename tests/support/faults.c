@@ -328,3 +328,39 @@ char *notify_read(int fd)
 	}
 	return all;
 }
+
+/* ---- UNIX sockets ---------------------------------------------------------------------------------------------- */
+
+int unix_connect(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval limit = { .tv_sec = 10 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	must(fd >= 0);
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+		(void)close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+bool unix_converse(const char *path, const void *bytes, size_t length, char answer[UNIX_ANSWER_BYTES])
+{
+	int fd = unix_connect(path);
+	size_t used = 0;
+	ssize_t got = -1;
+
+	if (fd < 0)
+		return false;
+	(void)send(fd, bytes, length, MSG_NOSIGNAL);
+	(void)shutdown(fd, SHUT_WR);
+	while (used < UNIX_ANSWER_BYTES - 1 && (got = recv(fd, answer + used, UNIX_ANSWER_BYTES - 1 - used, 0)) > 0)
+		used += (size_t)got;
+	answer[used] = '\0';
+	(void)close(fd);
+	return got == 0 || used > 0;
+}

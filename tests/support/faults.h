@@ -52,4 +52,10 @@ const char *test_path(const char *name);
 int notify_listen(const char *path);
 char *notify_read(int fd);
 
+/* A stream socket at a path; -1 when nobody takes it. Waits 10 s at most for anything. */
+int unix_connect(const char *path);
+#define UNIX_ANSWER_BYTES 8192
+/* Sends it all, closes that half, reads to the end or to the room. False when the peer neither answered nor closed. */
+bool unix_converse(const char *path, const void *bytes, size_t length, char answer[UNIX_ANSWER_BYTES]);
+
 #endif
