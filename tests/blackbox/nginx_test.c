@@ -93,7 +93,7 @@ Test(nginx, an_untrusted_peer_is_not_believed)
 	server_end(&f.server);
 }
 
-Test(nginx, request_ids_are_nginxs)
+Test(nginx, request_ids_are_the_clients_or_nginxs)
 {
 	struct front f = front_open();
 	struct client c;
@@ -102,6 +102,9 @@ Test(nginx, request_ids_are_nginxs)
 
 	struct reply r = client_request(&c, "GET", "/health", "X-Request-Id: chosen-by-the-client\r\n", NULL);
 
+	cr_expect_str_eq(reply_header(&r, "X-Request-Id"), "chosen-by-the-client");
+	reply_free(&r);
+	r = client_request(&c, "GET", "/health", NULL, NULL);
 	cr_expect_eq(r.status, 200);
 	cr_expect_eq(strlen(reply_header(&r, "X-Request-Id")), 32, "%s", r.head);
 	reply_free(&r);

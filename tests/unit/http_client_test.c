@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/support/httpd.h"
 
@@ -82,4 +84,18 @@ Test(http_client, the_rightmost_address_that_is_not_a_proxys_is_the_client)
 	set_trusted("127.0.0.1, 10.0.0.0/8");
 	for (size_t i = 0; i < COUNT_OF(cases); i++)
 		cr_expect_str_eq(client_of(cases[i].fields), cases[i].client, "%s", cases[i].fields);
+}
+
+Test(http_client, whoever_reaches_a_unix_socket_is_believed)
+{
+	struct answer answer;
+	int pair[2];
+
+	set_trusted("");
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	http_adopt(h.server, pair[0], "unix", true);
+	httpd_send(&h, pair[1], TEXT("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"));
+	httpd_read(&h, pair[1], false, &answer);
+	cr_expect_str_eq(answer.body, "203.0.113.9");
+	(void)close(pair[1]);
 }
