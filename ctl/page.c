@@ -49,18 +49,19 @@ static void write_title(const struct page *p)
 		view_clean(view_string(p->status, "url"), 80));
 }
 
-static const struct json_value *last_of(const struct json_value *list)
+static const struct json_value *last_sample(const struct json_value *status, bool has_requests)
 {
-	const struct json_value *last = NULL;
+	const struct json_value *list = json_find(status, "samples"), *last = NULL;
 
 	for (const struct json_value *v = list != NULL ? list->first : NULL; v != NULL; v = v->next)
-		last = v;
+		if (!has_requests || view_number(v, "requests") > 0)
+			last = v;
 	return last;
 }
 
 static void write_load(const struct page *p)
 {
-	const struct json_value *sample = last_of(json_find(p->status, "samples"));
+	const struct json_value *sample = last_sample(p->status, false), *busy = last_sample(p->status, true);
 	int64_t requests = view_number(sample, "requests"), seconds = view_number(p->status, "sample_s");
 
 	buffer_printf(p->out, "workers   %" PRId64 " of %" PRId64 " ready, generation %" PRId64 "%s\n",
@@ -71,9 +72,10 @@ static void write_load(const struct page *p)
 		buffer_printf(p->out, ", %.1f/s", p->rates->requests);
 	else if (sample != NULL && seconds > 0)
 		buffer_printf(p->out, ", %.1f/s", (double)requests / (double)seconds);
-	if (sample != NULL)
-		buffer_printf(p->out, ", p50 %s, p99 %s", view_latency(view_number(sample, "p50_us")),
-			view_latency(view_number(sample, "p99_us")));
+	/* Of the last seconds in which there were any. */
+	if (busy != NULL)
+		buffer_printf(p->out, ", p50 %s, p99 %s", view_latency(view_number(busy, "p50_us")),
+			view_latency(view_number(busy, "p99_us")));
 	buffer_printf(p->out, ", 5xx %s", view_count(view_number(p->status, "totals.requests_5xx")));
 	if (p->rates != NULL && p->rates->errors > 0)
 		buffer_printf(p->out, " %s(%.1f/s)%s", ink(p, VIEW_RED), p->rates->errors, ink(p, VIEW_PLAIN));
@@ -123,13 +125,13 @@ static void write_reloads(const struct page *p)
 
 	buffer_printf(p->out, "reloads   %" PRId64 " done, %" PRId64 " not", done, not_done);
 	if (last != NULL && last->type == JSON_OBJECT)
-		buffer_printf(p->out, "; last %s: %s%s%s, %s", view_clean(view_string(last, "at"), 19),
+		buffer_printf(p->out, "; last %sZ: %s%s%s, %s", view_clean(view_string(last, "at"), 19),
 			ink(p, is_bad ? VIEW_RED : VIEW_PLAIN), view_clean(view_string(last, "result"), 12),
 			ink(p, VIEW_PLAIN), view_clean(view_string(last, "text"), 120));
 	buffer_append_char(p->out, '\n');
 	last = view_find(p->status, "upgrades.last");
 	if (last != NULL && last->type == JSON_OBJECT)
-		buffer_printf(p->out, "upgrades  %" PRId64 " done, %" PRId64 " not; last %s: %s\n",
+		buffer_printf(p->out, "upgrades  %" PRId64 " done, %" PRId64 " not; last %sZ: %s\n",
 			view_number(p->status, "upgrades.done"), view_number(p->status, "upgrades.failed"),
 			view_clean(view_string(last, "at"), 19), view_clean(view_string(last, "text"), 120));
 }
@@ -209,7 +211,7 @@ static void write_deaths(const struct page *p)
 	for (const struct json_value *d = list != NULL ? list->first : NULL; d != NULL && shown < DEATHS_SHOWN;
 		d = d->next, shown++)
 		buffer_printf(p->out,
-			"died      %s  slot %" PRId64 ", pid %" PRId64 ": %s %s after %s, %" PRId64
+			"died      %sZ  slot %" PRId64 ", pid %" PRId64 ": %s %s after %s, %" PRId64
 			" answers, last request %s\n",
 			view_clean(view_string(d, "at"), 19), view_number(d, "slot"), view_number(d, "pid"),
 			view_clean(view_string(d, "cause"), 10),
