@@ -14,7 +14,7 @@
 #include "shared/must.h"
 
 #define SCOREBOARD_MAGIC  0x72656e6fu
-#define SCOREBOARD_LAYOUT 5 /* grows with each change of these structs */
+#define SCOREBOARD_LAYOUT 6 /* grows with each change of these structs */
 #define BREAKERS_MAX      16
 
 enum worker_state {
@@ -318,6 +318,7 @@ struct scoreboard_pool {
 	char last_upgrade_text[512];                    /* likewise */
 	char version[32];                               /* of the supervisor */
 	char url[128];                                  /* where it listens */
+	char admin_url[128];                            /* where for the operator; "" = nowhere */
 	_Atomic uint32_t deaths_next;                   /* row that the next death takes */
 	struct scoreboard_death deaths[DEATHS_KEPT];    /* the last ones, a ring */
 	_Atomic uint32_t samples_next;                  /* row that the next sample takes */
@@ -326,7 +327,7 @@ struct scoreboard_pool {
 
 struct scoreboard {
 	uint32_t magic;                      /* SCOREBOARD_MAGIC */
-	uint32_t layout;                     /* SCOREBOARD_LAYOUT 5*/
+	uint32_t layout;                     /* SCOREBOARD_LAYOUT */
 	_Atomic uint64_t instance;           /* random, one per start of the supervisor; part of every lease */
 	_Atomic int64_t started_at_us;       /* wall */
 	_Atomic int64_t stop_at_us;          /* monotonic T0 of the stop that is under way; 0 = none */

@@ -441,6 +441,7 @@ static void put_pool(struct buffer *out, const struct scoreboard *board, int64_t
 
 	put_string(out, "{\"version\":", pool->version, sizeof pool->version);
 	put_string(out, ",\"url\":", pool->url, sizeof pool->url);
+	put_string(out, ",\"admin_url\":", pool->admin_url, sizeof pool->admin_url);
 	put_number(out, ",\"pid\":", SCOREBOARD_GET(pool->supervisor_pid));
 	put_number(out, ",\"uptime_s\":", wall_us > started_us ? (wall_us - started_us) / 1000000 : 0);
 	put_time(out, ",\"started_at\":", started_us);

@@ -7,7 +7,7 @@
 #include "shared/scoreboard.h"
 
 /* Appends one object without a line end. `now_us` is monotonic; times of day in it come from clock_wall_us. Members:
- *   version url pid uptime_s started_at now state generation wanted ready is_drained supervisor_age_ms gemini lost
+ *   version url admin_url pid uptime_s started_at now state generation wanted ready is_drained supervisor_age_ms gemini lost
  *   workers[]  {slot pid generation epoch state age_ms ready_ms heartbeat_age_ms loop_lag_us connections idle streams turns requests errors
  *               db{open idle waiting} last_request{text age_ms}|null drain_left_ms|null memory_bytes cpu_us fds log_dropped restarts
  *               is_sick}; restarts are the slot's

@@ -85,6 +85,7 @@ void pool_publish(struct supervisor *s)
 
 	(void)snprintf(pool->version, sizeof pool->version, "%s", PACKAGE_VERSION);
 	(void)snprintf(pool->url, sizeof pool->url, "%.127s", s->url);
+	(void)snprintf(pool->admin_url, sizeof pool->admin_url, "%.127s", s->admin_url);
 	SCOREBOARD_SET(pool->supervisor_pid, (int32_t)getpid());
 	SCOREBOARD_SET(pool->supervisor_beat_us, clock_monotonic_us());
 	SCOREBOARD_SET(pool->wanted, (uint32_t)s->wanted);

@@ -163,7 +163,7 @@ export class DatabaseView {
     this.facts.update([
       ["Connections", number(open), open === 0 && status.ready > 0],
       ["Busy", number(busy)],
-      ["Queries waiting", number(sum("waiting"))],
+      ["Queries under way", number(sum("waiting"))],
       ["Queries answered", number(totals.db_queries)],
       ["Errors", number(totals.db_errors), totals.db_errors > 0],
       ...(totals.db_reconnects === undefined ? [] : [["Connected again", number(totals.db_reconnects)]]),

@@ -249,7 +249,7 @@ export class Plot {
       const spots = run.map((point) => `${this.x(point.at).toFixed(1)} ${this.y(point.values[key]).toFixed(1)}`);
       if (run.length === 1) {
         const [cx, cy] = spots[0].split(" ");
-        group.append(s("circle", { cx, cy, r: 2, class: `spot spot-${i} spot-${key}` }));
+        group.append(s("circle", { cx, cy, r: 2.5, class: `spot spot-${i} spot-${key}` }));
         continue;
       }
       if (this.area && i === 0)
