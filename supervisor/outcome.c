@@ -31,6 +31,10 @@ static void describe(struct outcome *o, const struct supervisor *s)
 			t->changed_live[0] && t->changed_workers[0] ? ", " : "", t->changed_workers);
 	if (t->needs_restart[0])
 		buffer_printf(&words, "needs a restart: %s; ", t->needs_restart);
+	if (s->rollover->now.kind == CHANGE_DRAIN)
+		buffer_append_string(&words, "drained: one worker answers probes, the others leave; ");
+	else if (s->rollover->now.kind == CHANGE_REPLACE)
+		buffer_printf(&words, "the worker in slot %d is replaced; ", s->rollover->now.slot);
 	buffer_printf(&words,
 		t->result == RELOAD_LIVE ? "applied to the running workers of generation %u" : "generation %u serves",
 		s->generation);

@@ -16,7 +16,7 @@
 
 #define CPU_LIMIT_S      10
 #define MEMORY_LIMIT     (256UL * 1024 * 1024)
-#define FILE_LIMIT       (1024 * 1024)
+#define FILE_LIMIT       (1024UL * 1024)
 #define REPORT_MAX_BYTES FILE_LIMIT
 #define OPTIONS_FD       3
 #define REPORT_FD        4
@@ -243,7 +243,7 @@ enum error reader_take(int options_fd, int report_fd, struct proposal *p)
 	char *bytes = NULL;
 	enum error e = ERROR_PROTOCOL;
 
-	if (fstat(report_fd, &status) != 0 || status.st_size > REPORT_MAX_BYTES)
+	if (fstat(report_fd, &status) != 0 || status.st_size > (off_t)REPORT_MAX_BYTES)
 		return ERROR_PROTOCOL;
 	configuration_init(&p->config);
 	p->is_set = true;

@@ -10,6 +10,7 @@
 #include "shared/log.h"
 
 #define LOOK_MS         2000
+#define MIB             (1024L * 1024)
 #define MEMORY_AGE_MS   5000 /* a limit below what a fresh worker needs must not make them follow each other */
 #define SPREAD_PARTS    10   /* a tenth more or less */
 #define SPREAD_PERMILLE 1000
@@ -28,7 +29,7 @@ static int64_t resident_mib(pid_t pid)
 		return -1;
 	fields = fscanf(file, "%lld %lld", &size, &resident);
 	(void)fclose(file);
-	return fields == 2 ? (int64_t)resident * sysconf(_SC_PAGESIZE) / (1024 * 1024) : -1;
+	return fields == 2 ? (int64_t)resident * sysconf(_SC_PAGESIZE) / MIB : -1;
 }
 
 /* Each life has its own, so that workers started together do not leave together. */
