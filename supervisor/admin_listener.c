@@ -15,6 +15,7 @@
 
 #include "shared/endpoint.h"
 #include "shared/log.h"
+#include "supervisor/fdstore.h"
 #include "supervisor/holder.h"
 
 #define TRIES        5
@@ -177,6 +178,9 @@ int admin_listener_open(struct supervisor *s)
 	/* The configuration's check has told why. */
 	if (endpoint_parse(s->options->admin_listen, &e, &problem, &remedy) != ERROR_NONE)
 		return EXIT_CONFIG_WRONG;
+	/* A UNIX socket goes with its file. */
+	if (!e.is_unix)
+		s->admin_listener = fdstore_take_stored(FDSTORE_ADMIN, &e.address);
 	for (int i = 1; s->admin_listener < 0; i++) {
 		if (e.is_unix)
 			remove_stale(&e, s->options->admin_listen);
@@ -191,6 +195,8 @@ int admin_listener_open(struct supervisor *s)
 			return -1;
 	}
 	name_it(s, &e);
+	if (!e.is_unix)
+		fdstore_keep(FDSTORE_ADMIN, s->admin_listener);
 	return e.is_unix ? give_away(s, s->admin_path) : EXIT_OK;
 }
 

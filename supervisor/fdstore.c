@@ -1,9 +1,10 @@
 /* fdstore.c: the descriptors that systemd passed at our start, told apart by name: those that a former run of us stored, and those of a socket unit. The same
- * socket may come both ways. Called by listeners.c; messages to the manager are notify.c's. */
+ * socket may come both ways. Called by main.c, listeners.c and admin_listener.c; messages to the manager are notify.c's. */
 #include "config.h"
 #include "supervisor/fdstore.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,7 +27,7 @@ static int count; /* of them */
 
 static bool is_our_name(const char *name)
 {
-	return strcmp(name, FDSTORE_HTTP) == 0;
+	return strcmp(name, FDSTORE_HTTP) == 0 || strcmp(name, FDSTORE_ADMIN) == 0;
 }
 
 static bool is_same_socket(int a, int b)
@@ -83,7 +84,30 @@ static bool is_listener(const struct passed *p)
 	return p->fd >= 0 && sd_is_socket(p->fd, AF_UNSPEC, SOCK_STREAM, 1) > 0;
 }
 
-int fdstore_take_stored(const char *name, bool (*fits)(int fd, const void *arg), const void *arg)
+static bool is_bound_to(int fd, const struct sockaddr_storage *wanted)
+{
+	struct sockaddr_storage there;
+	socklen_t length = sizeof there;
+
+	if (getsockname(fd, (struct sockaddr *)&there, &length) != 0 || there.ss_family != wanted->ss_family)
+		return false;
+	if (wanted->ss_family == AF_INET) {
+		const struct sockaddr_in *a = (const struct sockaddr_in *)(const void *)wanted,
+					 *b = (const struct sockaddr_in *)(const void *)&there;
+
+		return a->sin_addr.s_addr == b->sin_addr.s_addr && (a->sin_port == 0 || a->sin_port == b->sin_port);
+	}
+	if (wanted->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)(const void *)wanted,
+					  *b = (const struct sockaddr_in6 *)(const void *)&there;
+
+		return memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0 &&
+		       (a->sin6_port == 0 || a->sin6_port == b->sin6_port);
+	}
+	return false;
+}
+
+int fdstore_take_stored(const char *name, const struct sockaddr_storage *address)
 {
 	int found = -1;
 
@@ -92,7 +116,7 @@ int fdstore_take_stored(const char *name, bool (*fits)(int fd, const void *arg),
 
 		if (!p->is_stored || strcmp(p->name, name) != 0)
 			continue;
-		if (found < 0 && is_listener(p) && fits(p->fd, arg)) {
+		if (found < 0 && is_listener(p) && is_bound_to(p->fd, address)) {
 			found = take(p);
 			continue;
 		}

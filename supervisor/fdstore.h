@@ -4,15 +4,17 @@
 #define RENOVATIOND_SUPERVISOR_FDSTORE_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
-/* The name under which the listener is stored; a socket unit must not use it (its FileDescriptorName is the unit's name unless set). */
-#define FDSTORE_HTTP "http"
+/* The names under which the listeners are stored; a socket unit must not use them (its FileDescriptorName is the unit's name unless set). */
+#define FDSTORE_HTTP  "http"
+#define FDSTORE_ADMIN "admin"
 
 /* Takes what was passed (LISTEN_FDS, LISTEN_FDNAMES) out of the environment; once, before the others. */
 void fdstore_open(void);
-/* A listening stream socket that we stored under this name and for which `fits` holds; others of that name are closed and forgotten by the manager.
- * -1 = there is none. */
-int fdstore_take_stored(const char *name, bool (*fits)(int fd, const void *arg), const void *arg);
+/* A listening stream socket that we stored under this name and that is bound to this IP address (port 0 fits any); others of that name are closed and
+ * forgotten by the manager. -1 = there is none. */
+int fdstore_take_stored(const char *name, const struct sockaddr_storage *address);
 /* A listening stream socket of a socket unit; -1 = there is none. */
 int fdstore_take_activated(void);
 /* Closes what nobody took. */

@@ -158,39 +158,16 @@ static int bind_own(struct supervisor *s)
 
 /* ---- from the service manager -------------------------------------------------------------------------------- */
 
-/* Does it listen where the configuration says? Port 0 fits any. */
-static bool is_configured(int fd, const void *arg)
-{
-	const struct options *o = arg;
-	struct sockaddr_storage wanted, there;
-	socklen_t wanted_length, there_length = sizeof there;
-
-	if (listeners_resolve(o, &wanted, &wanted_length) != NULL ||
-		getsockname(fd, (struct sockaddr *)&there, &there_length) != 0 || there.ss_family != wanted.ss_family)
-		return false;
-	if (wanted.ss_family == AF_INET) {
-		const struct sockaddr_in *a = (const struct sockaddr_in *)&wanted,
-					 *b = (const struct sockaddr_in *)&there;
-
-		return a->sin_addr.s_addr == b->sin_addr.s_addr && (a->sin_port == 0 || a->sin_port == b->sin_port);
-	}
-	if (wanted.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&wanted,
-					  *b = (const struct sockaddr_in6 *)&there;
-
-		return memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0 &&
-		       (a->sin6_port == 0 || a->sin6_port == b->sin6_port);
-	}
-	return false;
-}
-
 /* A socket unit wins: its address is the administrator's word, and nobody else may listen there. */
 static bool adopt(struct supervisor *s)
 {
+	struct sockaddr_storage address;
+	socklen_t length;
+
 	s->listener = fdstore_take_activated();
 	s->is_listener_adopted = s->listener >= 0;
-	if (s->listener < 0)
-		s->listener = fdstore_take_stored(FDSTORE_HTTP, is_configured, s->options);
+	if (s->listener < 0 && listeners_resolve(s->options, &address, &length) == NULL)
+		s->listener = fdstore_take_stored(FDSTORE_HTTP, &address);
 	if (s->listener < 0)
 		return false;
 	/* It may have been made with another backlog. */
@@ -206,10 +183,8 @@ int listeners_open(struct supervisor *s)
 {
 	int code = EXIT_OK;
 
-	fdstore_open();
 	if (!adopt(s))
 		code = bind_own(s);
-	fdstore_close();
 	/* What a socket unit holds stays there anyway. */
 	if (code == EXIT_OK && !s->is_listener_adopted)
 		fdstore_keep(FDSTORE_HTTP, s->listener);

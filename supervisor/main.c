@@ -13,6 +13,7 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/program.h"
+#include "supervisor/fdstore.h"
 #include "supervisor/oom.h"
 #include "supervisor/rollover.h"
 #include "supervisor/spawn.h"
@@ -158,12 +159,14 @@ static int prepare(struct supervisor *s)
 
 	if (code == EXIT_OK)
 		code = open_log(s);
+	fdstore_open();
 	if (code == EXIT_OK)
 		code = listeners_open(s);
 	if (code == EXIT_OK)
 		code = control_open(s);
 	if (code == EXIT_OK)
 		code = admin_listener_open(s);
+	fdstore_close();
 	if (code != EXIT_OK)
 		return code;
 	if (pidfile_open(s->options->pid_file) != ERROR_NONE)

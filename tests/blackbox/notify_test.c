@@ -182,17 +182,32 @@ Test(notify, manager_without_a_file_is_told_and_one_that_is_not_there_is_no_matt
 
 /* ---- the stored socket ------------------------------------------------------------------------------------------- */
 
+/* Where the operator's listener is. Static. */
+static const char *admin_url(struct server *s)
+{
+	char *line = process_wait_error(s->supervisor, "\"msg\":\"service ready\"", 1000);
+	struct json_object *ready = json_tokener_parse(line);
+	const char *url = format("%s", json_at(ready, "admin_url"));
+
+	json_object_put(ready);
+	free(line);
+	return url;
+}
+
 Test(notify, connection_made_while_the_service_is_dead_is_answered_by_the_next)
 {
 	struct manager m;
 	struct server *s;
 	struct client early;
+	char operators[100];
 	ino_t stored;
 	int port;
 
 	manager_open(&m, false);
-	s = server_start((const char *[]) { m.variable, NULL });
+	s = server_start((const char *[]) { m.variable, "ADMIN_LISTEN=127.0.0.1:0", NULL });
 	(void)manager_wait(&m, "FDSTORE=1\nFDNAME=http", 0, WAIT_MS);
+	(void)manager_wait(&m, "FDSTORE=1\nFDNAME=admin", 0, WAIT_MS);
+	(void)snprintf(operators, sizeof operators, "%s", admin_url(s));
 	port = s->port;
 	stored = socket_of(m.stored[0].fd);
 	for (int i = 0; i < 2; i++) {
@@ -211,8 +226,9 @@ Test(notify, connection_made_while_the_service_is_dead_is_answered_by_the_next)
 		client_fini(&early);
 		free(process_wait_error(s->supervisor, "\"from\":\"descriptor store\"", 1000));
 		manager_read(&m);
-		cr_assert_eq(m.stored_count, 1);
+		cr_assert_eq(m.stored_count, 2);
 		cr_expect_eq(socket_of(m.stored[0].fd), stored);
+		cr_expect_str_eq(admin_url(s), operators);
 	}
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
