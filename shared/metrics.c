@@ -58,9 +58,12 @@ static int64_t sum_process(const struct view *v, int64_t (*of)(const struct scor
 	return sum;
 }
 
+/* A process writes its own; nonsense counts as nothing. */
 static int64_t resident_of(const struct scoreboard_process *p)
 {
-	return SCOREBOARD_GET(p->resident_bytes);
+	int64_t bytes = SCOREBOARD_GET(p->resident_bytes);
+
+	return bytes > 0 && bytes < INT64_C(1) << 50 ? bytes : 0;
 }
 
 static int64_t fds_of(const struct scoreboard_process *p)
@@ -81,7 +84,7 @@ NUMBER(process_max_fds, sum_process(v, fds_max_of))
 MICRO(process_start_time_seconds, SCOREBOARD_GET(v->board->started_at_us))
 NUMBER(serving, SCOREBOARD_GET(v->board->is_serving))
 MICRO(supervisor_heartbeat_age_seconds, age_us(v, SCOREBOARD_GET(v->board->pool.supervisor_beat_us)))
-NUMBER(supervisor_resident_memory_bytes, SCOREBOARD_GET(v->board->service.process.resident_bytes))
+NUMBER(supervisor_resident_memory_bytes, resident_of(&v->board->service.process))
 
 void write_pool_state(struct exposition *x, const struct view *v)
 {

@@ -219,6 +219,7 @@ Test(metrics, tokens_are_those_that_the_model_told)
 		20000);
 	talk_wait(&talk, talk_ask(&talk, "How many tiles? [sim:words=120]", ""), "completed", 20000);
 	talk_wait(&talk, talk_ask(&talk, "Again? [sim:fault=503,times=1]", ""), "completed", 30000);
+	wait_for("renovationd_turns_total{outcome=\"completed\"}", 3);
 	document = scrape();
 	cr_expect_gt(simulator_stat("inputTokens"), 0);
 	cr_expect_gt(simulator_stat("outputTokens"), 0);
@@ -268,17 +269,43 @@ Test(metrics, the_service_and_its_processes_are_measured)
 
 	wait_for("renovationd_workers{state=\"ready\"}", 2);
 	wait_for("process_open_fds", 20);
+	wait_for("renovationd_db_connections{state=\"idle\"}", 1);
 	document = scrape();
 	cr_expect_gt(value_in(document, "process_resident_memory_bytes"), 3 * 1000000);
 	cr_expect_gt(value_in(document, "process_cpu_seconds_total"), 0);
 	cr_expect_gt(value_in(document, "process_max_fds"), value_in(document, "process_open_fds"));
 	cr_expect_gt(value_in(document, "process_start_time_seconds"), 1.6e9);
-	cr_expect_gt(value_in(document, "renovationd_db_connections{state=\"idle\"}"), 0);
 	cr_expect_gt(value_in(document, "renovationd_accept_queue_limit"), 0);
 	cr_expect_float_eq(value_in(document, "renovationd_serving"), 1, 0.1);
 	cr_expect_float_eq(value_in(document, "renovationd_log_lines_dropped_total"), 0, 0.1);
 	cr_expect_lt(value_in(document, "renovationd_heartbeat_age_max_seconds"), 60);
 	free(document);
+}
+
+#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
+
+Test(metrics, an_exemplar_leads_to_a_line_of_the_log)
+{
+	struct client c;
+	struct reply r;
+	char *document, *errors;
+
+	client_init(&c, server->port);
+	server_owner(server, &c);
+	r = client_request(&c, "GET", "/api/tasks", "traceparent: 00-" TRACE "-00f067aa0ba902b7-01\r\n", NULL);
+	cr_assert_eq(r.status, 200);
+	reply_free(&r);
+	wait_for("renovationd_http_requests_total{method=\"GET\",route=\"/api/tasks\",status=\"2xx\"}", 1);
+	document = scrape_over(&client, AS_PROMETHEUS);
+	cr_expect(strstr(document, "# {trace_id=\"" TRACE "\"} 0.") != NULL);
+	free(document);
+	document = scrape();
+	cr_expect(strstr(document, TRACE) == NULL, "there is no such thing in the text format");
+	free(document);
+	errors = process_wait_error(server->supervisor, TRACE, 10000);
+	cr_expect(strstr(errors, "/api/tasks") != NULL, "%s", errors);
+	free(errors);
+	client_fini(&c);
 }
 
 /* ---- exact --------------------------------------------------------------------------------------------------- */
@@ -331,6 +358,8 @@ Test(metrics, each_worker_tells_the_exact_totals_of_all)
 	connect_both(&both[0], &both[1]);
 	ask_health(&both[0], HEALTHS);
 	ask_health(&both[1], HEALTHS / 2);
+	/* A request is counted when its answer has been handed to the kernel: we may be faster. */
+	wait_for(healths, HEALTHS + HEALTHS / 2);
 	for (int i = 0; i < 2; i++) {
 		char *document = scrape_over(&both[i], TEXT_FIRST);
 
@@ -498,6 +527,7 @@ Test(metrics, ten_thousand_random_paths_make_no_series)
 	before = scrape();
 	for (int i = BATCH; i < PATHS; i += BATCH)
 		ask_for_nothing(&c, i);
+	wait_for(unmatched, PATHS);
 	after = scrape();
 	/* A row for the resource whose ids were no UUIDs at most. */
 	cr_expect_leq(count_lines(after), count_lines(before) + 30, "%zu lines, then %zu", count_lines(before),

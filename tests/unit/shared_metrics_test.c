@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "shared/metrics.h"
+#include "shared/process.h"
 
 #define NOW_US  INT64_C(50000000)
 #define WALL_US INT64_C(1700000000500000)
@@ -183,6 +184,40 @@ Test(metrics, nothing_goes_down_when_a_worker_dies)
 	scoreboard_retire(board, 0);
 	for (size_t i = 0; i < COUNT_OF(samples); i++)
 		cr_expect(eq(dbl, value_of(document(false), samples[i]), before[i]), "%s", samples[i]);
+}
+
+Test(metrics, what_a_corrupt_slot_says_of_itself_harms_nobody)
+{
+	struct scoreboard_slot *slot = &board->slots[0];
+	int bad = 0;
+
+	memset(slot, 0xff, sizeof *slot);
+	memset(&board->routes[1], 0xff, sizeof board->routes[1]);
+	memset(&board->measures[0].routes[1], 0xff, sizeof board->measures[0].routes[1]);
+	SCOREBOARD_SET(board->routes[1].is_named, 1);
+	for (int i = 0; i < 2; i++) {
+		const char *text = document(i == 1);
+
+		HAS(text, "process_resident_memory_bytes 0");
+		for (; *text != '\0'; text++)
+			bad += (*text < ' ' || *text > '~') && *text != '\n';
+		cr_expect(eq(int, bad, 0), "nothing but text");
+	}
+}
+
+Test(metrics, a_process_measures_itself)
+{
+	struct scoreboard_process *p = &board->service.process;
+
+	process_measure(p, NOW_US);
+	cr_expect(gt(i64, SCOREBOARD_GET(p->resident_bytes), 500000));
+	cr_expect(gt(u32, SCOREBOARD_GET(p->fds), 2));
+	cr_expect(gt(u32, SCOREBOARD_GET(p->fds_max), SCOREBOARD_GET(p->fds)));
+	SCOREBOARD_SET(p->fds, 0);
+	process_measure(p, NOW_US + 9000000);
+	cr_expect(eq(u32, SCOREBOARD_GET(p->fds), 0), "descriptors are counted every 10 s");
+	process_measure(p, NOW_US + 10000000);
+	cr_expect(gt(u32, SCOREBOARD_GET(p->fds), 2));
 }
 
 Test(metrics, reloads_tell_their_last_result)

@@ -65,7 +65,6 @@ void measure_end(struct request *rq, int64_t now_us)
 	int bucket = histogram_observe(&row->seconds, &histogram_requests, spent_us);
 	int class = rs->status < 300 ? 0 : rs->status < 400 ? 1 : rs->status < 500 ? 2 : 3;
 
-	SCOREBOARD_ADD(row->statuses[class], 1);
 	if (rs->is_in_flight)
 		SCOREBOARD_ADD(row->in_flight, -1);
 	(void)histogram_observe(&common->request_bytes, &histogram_sizes, (int64_t)rs->bytes_in);
@@ -75,4 +74,6 @@ void measure_end(struct request *rq, int64_t now_us)
 		scoreboard_exemplify(&row->exemplar, bucket, spent_us, rq->trace_id, now_us);
 	if (rs->is_stream)
 		(void)histogram_observe(&common->streams, &histogram_requests, now_us - rs->stream_us);
+	/* Last: who sees this sees all of it. */
+	SCOREBOARD_ADD(row->statuses[class], 1);
 }
