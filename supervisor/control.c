@@ -309,19 +309,18 @@ int control_open(struct supervisor *s)
 {
 	struct control *c = create(s);
 	enum control_path_source source = control_path_make(s->options, s->identity.is_change, c->path);
-	bool is_strict = strcmp(s->options->app_env, "production") == 0 || strcmp(s->options->app_env, "staging") == 0;
 	int code = EXIT_OK;
 
-	if (source == CONTROL_PATH_NONE) {
+	/* A place that nobody chose must not be in the way of a start. But that another instance runs must not go unnoticed where nobody looks. */
+	c->may_be_missing = source == CONTROL_PATH_DEFAULT;
+	c->may_be_taken = source == CONTROL_PATH_DEFAULT && !options_is_strict(s->options);
+	if (source == CONTROL_PATH_NONE)
 		LOG(LOG_INFO, "no control socket", F_STR("remedy", "set control_socket (CONTROL_SOCKET) to a path"));
+	else
+		code = control_socket_make(c, s);
+	if (c->fd < 0) {
 		free(c);
-		return EXIT_OK;
-	}
-	/* A second instance of a developer may do without; where nobody looks, it must not go unnoticed. */
-	code = control_socket_make(c, s, source == CONTROL_PATH_DEFAULT && !is_strict);
-	if (code != EXIT_OK) {
-		free(c);
-		return source == CONTROL_PATH_DEFAULT && !is_strict && code != EXIT_CONFIG_WRONG ? EXIT_OK : code;
+		return code;
 	}
 	LOG(LOG_INFO, "control socket", F_STR("path", c->path), F_STR("group", s->options->control_group));
 	return watch(s, c);

@@ -35,6 +35,8 @@ struct control {
 	struct supervisor *supervisor;                      /* whose it is */
 	int fd;                                             /* listens */
 	char path[CONTROL_PATH_BYTES];                      /* where */
+	bool may_be_missing;                                /* the service starts without it when it cannot be made */
+	bool may_be_taken;                                  /* likewise when another instance has it */
 	uint64_t device, inode;                             /* of the file that we made; 0 = it is not ours to remove */
 	struct event *acceptable;                           /* owned */
 	struct event *tick;                                 /* owned; pending while there are clients */
@@ -42,8 +44,9 @@ struct control {
 };
 
 /* control_socket.c */
-/* Makes the socket at c->path: returns an exit code; anything but EXIT_OK was logged, as a warning when `is_optional`. */
-int control_socket_make(struct control *c, const struct supervisor *s, bool is_optional);
+/* Makes the socket at c->path: returns an exit code, EXIT_OK also when it was not made and may_be_missing or may_be_taken; then c->fd stays -1. What
+ * went wrong was logged. */
+int control_socket_make(struct control *c, const struct supervisor *s);
 /* Is the file at c->path the socket that c->fd listens on? Then it is ours to remove. */
 void control_socket_recognise(struct control *c);
 void control_socket_remove(struct control *c);

@@ -82,33 +82,38 @@ static void name_process(pid_t pid, char *out, size_t room)
 		(void)snprintf(out, room, "process %d (%s)", (int)pid, name[0] ? name : "?");
 }
 
-static int refuse(const struct control *c, bool is_optional, int code, const char *problem, const char *remedy)
+/* What the start makes of it: an exit code, or EXIT_OK to go on without. */
+static int refuse(const struct control *c, int code, const char *problem, const char *remedy)
 {
-	LOG(is_optional ? LOG_WARN : LOG_FATAL, "no control socket", F_STR("path", c->path), F_STR("error", problem),
-		F_STR("remedy", remedy), F_INT("exit_code", is_optional ? EXIT_OK : code));
-	if (!is_optional && isatty(STDERR_FILENO))
+	if ((code == EXIT_CANNOT_CREATE && c->may_be_missing) || (code == EXIT_ADDRESS_IN_USE && c->may_be_taken))
+		code = EXIT_OK;
+	LOG(code == EXIT_OK ? LOG_WARN : LOG_FATAL, "no control socket", F_STR("path", c->path),
+		F_STR("error", problem), F_STR("remedy", remedy), F_INT("exit_code", code));
+	if (code != EXIT_OK && isatty(STDERR_FILENO))
 		(void)fprintf(stderr, "renovationd: control socket %s: %s\n", c->path, problem);
 	return code;
 }
 
-static int check_place(const struct control *c, bool is_optional)
+/* `*is_free_out`: nobody is there, and nothing that could be lost. */
+static int check_place(const struct control *c, bool *is_free_out)
 {
 	char holder[128], problem[200];
 	pid_t pid;
 
+	*is_free_out = false;
 	switch (look(c->path, &pid)) {
-	case PRESENCE_NONE: return EXIT_OK;
+	case PRESENCE_NONE: *is_free_out = true; return EXIT_OK;
 	case PRESENCE_LIVING:
 		name_process(pid, holder, sizeof holder);
 		(void)snprintf(problem, sizeof problem, "it is in use by %s", holder);
-		return refuse(c, is_optional, EXIT_ADDRESS_IN_USE, problem,
+		return refuse(c, EXIT_ADDRESS_IN_USE, problem,
 			"stop that instance, or set control_socket (CONTROL_SOCKET) to another path");
 	case PRESENCE_FOREIGN:
-		return refuse(c, is_optional, EXIT_CANNOT_CREATE, "a file that is no socket is there",
+		return refuse(c, EXIT_CANNOT_CREATE, "a file that is no socket is there",
 			"move it away, or set control_socket (CONTROL_SOCKET) to another path");
 	case PRESENCE_UNKNOWN: break;
 	}
-	return refuse(c, is_optional, EXIT_CANNOT_CREATE, strerror(errno),
+	return refuse(c, EXIT_CANNOT_CREATE, strerror(errno),
 		"make its folder, writable for the service's user, or set control_socket");
 }
 
@@ -209,20 +214,21 @@ static void make_folder(const struct control *c, const struct supervisor *s)
 		(void)!lchown(folder, s->identity.uid, s->identity.gid);
 }
 
-int control_socket_make(struct control *c, const struct supervisor *s, bool is_optional)
+int control_socket_make(struct control *c, const struct supervisor *s)
 {
+	bool is_free;
 	gid_t gid;
 	int lock, code;
 
 	if (!find_group(s, &gid))
-		return refuse(c, false, EXIT_CONFIG_WRONG, "option control_group names no group",
+		return refuse(c, EXIT_CONFIG_WRONG, "option control_group names no group",
 			"create the group, or name one that exists");
-	if (is_optional)
+	if (c->may_be_missing)
 		make_folder(c, s);
 	lock = lock_folder(c->path);
-	code = check_place(c, is_optional);
-	if (code == EXIT_OK && !make(c, s, gid))
-		code = refuse(c, is_optional, EXIT_CANNOT_CREATE, strerror(errno),
+	code = check_place(c, &is_free);
+	if (is_free && !make(c, s, gid))
+		code = refuse(c, EXIT_CANNOT_CREATE, strerror(errno),
 			errno == EPERM ? "add the service's user to control_group, or start as root"
 				       : "make its folder, writable for the service's user, or set control_socket");
 	if (lock >= 0)

@@ -181,6 +181,19 @@ Test(ctl_socket, a_developer_finds_it_without_naming_it)
 	cr_expect_not_null(strstr(out, format(":%d", server->port)), "%s", out);
 }
 
+/* Nobody chose it: it must not be in the way of a start. */
+Test(ctl_socket, a_default_place_that_cannot_be_used_is_only_a_warning)
+{
+	char *errors;
+
+	server = server_start((const char *[]) {
+		"APP_ENV=development", "XDG_RUNTIME_DIR=/proc/none", "CONTROL_SOCKET=", "RUNTIME_DIRECTORY", NULL });
+	errors = process_errors(server->supervisor);
+	cr_expect_not_null(strstr(errors, "no control socket"), "%s", errors);
+	cr_expect_not_null(strstr(errors, "/proc/none/renovationd/control.sock"), "%s", errors);
+	free(errors);
+}
+
 Test(ctl_socket, the_configuration_says_where_it_is)
 {
 	const char *path = format("%s/where-%d.conf", test_folder(), (int)getpid());

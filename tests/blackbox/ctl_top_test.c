@@ -136,6 +136,27 @@ Test(ctl_top, ctrl_c_gives_the_terminal_back_too)
 	close(terminal.fd);
 }
 
+Test(ctl_top, ctrl_z_gives_it_back_until_it_goes_on)
+{
+	size_t stopped_at;
+	int status;
+
+	server = server_start(NULL);
+	open_terminal("3600");
+	cr_assert(wait_seen("2 of 2 ready", 0));
+	cr_assert_eq(write(terminal.fd, "\032", 1), 1);
+	cr_assert(wait_seen("\033[?1049l", 0));
+	cr_assert_eq(waitpid(terminal.pid, &status, WUNTRACED), terminal.pid);
+	cr_expect(WIFSTOPPED(status));
+	stopped_at = terminal.length;
+	cr_assert_eq(kill(terminal.pid, SIGCONT), 0);
+	cr_assert(wait_seen("\033[?1049h", stopped_at), "the terminal is taken again");
+	cr_assert(wait_seen("2 of 2 ready", stopped_at), "and drawn");
+	cr_assert_eq(write(terminal.fd, "q", 1), 1);
+	cr_expect_eq(terminal_end(), EXIT_OK);
+	close(terminal.fd);
+}
+
 /* Lines on the screen, those wider than it cut, never more than it has. */
 Test(ctl_top, it_fits_into_the_window_and_follows_its_size)
 {
