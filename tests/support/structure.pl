@@ -103,15 +103,6 @@ check( 'each file begins by saying what it is for', map { "$_ has no comment at 
 check( 'config.h comes first in each C file',
     map { "$_ does not" } grep { /\.c$/ && $text{$_} =~ /^#include/m && $text{$_} !~ m{\A(?:/\*.*?\*/\s*)+(?:#define[^\n]*\n\s*)*#include "config.h"}s } grep { !m{^tests/(fuzz|bench|gemini-sim)} } @c );
 
-# Every metric is in the operations guide, and nothing else is.
-my %metrics;
-while ( ( $text{'shared/metrics.def'} // '' ) =~ /^(METRIC|STANDARD)\((\w+), (\w+),/mg ) {
-    $metrics{ ( $1 eq 'METRIC' ? 'renovationd_' : '' ) . $2 . ( { COUNTER => '_total', INFO => '_info' }->{$3} // '' ) } = 1;
-}
-my %told = map { $_ => 1 } ( $text{'docs/operations.md'} // '' ) =~ /^\| `(\w+)` \|/mg;
-check( 'every metric is in docs/operations.md',
-    ( map { "$_ is missing" } grep { !$told{$_} } sort keys %metrics ), ( map { "$_ is no metric" } grep { !$metrics{$_} } sort keys %told ) );
-
 # Every option is in the sample configuration, and nothing else is.
 my %options = map { $_ => 1 } $text{'shared/config.def'} =~ /^OPTION\((\w+),/mg;
 my %sample  = map { $_ => 1 } ( $text{'conf/renovationd.conf'} // '' ) =~ /^\s*#?\s?(\w+)\s*=/mg;
