@@ -367,7 +367,7 @@ Test(drain, readers_of_answers_that_others_write_are_moved_one_by_one)
 static void start_long_drain(struct server *s, struct talk *t, struct pool *old, struct reading *r)
 {
 	talk_init(t, s);
-	r->number = 0;
+	*r = (struct reading) { .number = 0 };
 	stream_open(&r->stream, s->port, t->client.token, format("/api/conversations/%s/messages", t->conversation),
 		NULL, "{\"content\":\"How long does screed dry? [sim:chunks=300][sim:delay=50ms]\"}");
 	cr_assert_eq(r->stream.status, 200);
