@@ -43,7 +43,7 @@ struct terminal {
 
 static struct terminal terminal;
 
-static void open_terminal(const char *interval)
+static void open_terminal_with(const char *interval, const char *no_colour)
 {
 	struct winsize size = { .ws_row = 12, .ws_col = 80 };
 	const char *program = program_path("renovationctl");
@@ -54,9 +54,14 @@ static void open_terminal(const char *interval)
 	if (terminal.pid != 0)
 		return;
 	(void)setenv("TERM", "xterm", 1);
-	(void)unsetenv("NO_COLOR");
+	(void)setenv("NO_COLOR", no_colour, 1);
 	(void)execl(program, "renovationctl", "-s", server->control, "top", "--interval", interval, (char *)NULL);
 	_exit(127);
+}
+
+static void open_terminal(const char *interval)
+{
+	open_terminal_with(interval, "");
 }
 
 /* Reads until `part` was written after `from`; false at the terminal's end. */
@@ -119,6 +124,18 @@ Test(ctl_top, it_draws_again_and_again_and_q_gives_the_terminal_back)
 	cr_assert_eq(write(terminal.fd, "q", 1), 1);
 	cr_expect_eq(terminal_end(), EXIT_OK);
 	expect_restored(&before);
+	close(terminal.fd);
+}
+
+Test(ctl_top, no_color_is_heeded)
+{
+	server = server_start(NULL);
+	open_terminal_with("3600", "1");
+	cr_assert(wait_seen("2 of 2 ready", 0));
+	cr_expect_null(strstr(terminal.seen, "\033[32m"));
+	cr_expect_null(strstr(terminal.seen, "\033[1m"));
+	cr_assert_eq(write(terminal.fd, "q", 1), 1);
+	cr_expect_eq(terminal_end(), EXIT_OK);
 	close(terminal.fd);
 }
 
