@@ -64,6 +64,22 @@ Test(faults_process, a_worker_in_an_endless_loop_is_ended_and_replaced_while_the
 	server_end(&s);
 }
 
+Test(faults_process, workers_that_all_hang_are_all_replaced)
+{
+	struct server *s = server_start((const char *[]) { HEARTBEATS, NULL });
+	pid_t before[4], after[4];
+
+	cr_assert_eq(server_workers(s, before, 4), 2);
+	end_all_workers(s, SIGSTOP);
+	log_wait_count(s->supervisor, "\"cause\":\"hung, ended by us\"", 2, 30000);
+	workers_wait(s, before[0], 2, 20000);
+	cr_assert_eq(server_workers(s, after, 4), 2);
+	cr_expect(after[0] != before[1] && after[1] != before[1]);
+	cr_expect_eq(get_many(s->port, 10), 10);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
 static void suspend(struct server *s, bool with_workers)
 {
 	pid_t before[4], after[4];

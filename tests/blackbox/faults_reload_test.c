@@ -365,6 +365,7 @@ Test(faults_reload, a_hundred_hups_in_a_second_are_a_few_reloads_and_no_failed_r
 	struct scoreboard *board = board_open(s);
 	struct load load;
 	pid_t workers[32];
+	int64_t since_ms = now_ms(), most_reloads;
 	int most = 0;
 
 	load_start(&load, s->port);
@@ -381,8 +382,9 @@ Test(faults_reload, a_hundred_hups_in_a_second_are_a_few_reloads_and_no_failed_r
 	(void)reload(s, board);
 	wait_until(is_quiet, s, "the old ones have left", 30000);
 	load_stop(&load);
-	cr_expect_leq(
-		SCOREBOARD_GET(board->pool.generation), 6, "generation %u", SCOREBOARD_GET(board->pool.generation));
+	/* Two seconds apart, however long a busy machine takes to send them all. */
+	most_reloads = (now_ms() - since_ms) / 2000 + 2;
+	cr_expect_leq((int64_t)all_reloads(board), most_reloads, "%d reloads", (int)all_reloads(board));
 	cr_expect_leq(most, 2 * 4, "at most a new generation, the one that serves and two that drain: %d", most);
 	expect_none_failed(&load);
 	cr_expect_eq(reloads(board, RELOAD_FAILED) + reloads(board, RELOAD_REJECTED), 0);
@@ -539,6 +541,9 @@ Test(faults_reload, an_old_worker_killed_during_a_reload_does_not_stop_it)
 /* Signal `second` comes in the middle of the change that `first` began. */
 static void interrupt(int first, const char *where, int second, int expected)
 {
+	if (!faults_are_whole() && first == SIGHUP && second == SIGTERM)
+		cr_skip_test("whole form only: the tests of reloads have it, too");
+
 	char mark[64];
 	struct server *s = start_held(mark);
 
@@ -644,6 +649,62 @@ Test(faults_reload, an_old_worker_killed_during_an_upgrade_does_not_stop_it)
 	cr_expect_eq(SCOREBOARD_GET(board->pool.upgrades[1]), 1, "%s", board->pool.last_upgrade_text);
 	wait_until(is_quiet, s, "the old ones have left", 30000);
 	expect_whole(s);
+	board_close(&board);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(faults_reload, an_old_worker_that_hangs_while_it_drains_is_ended_and_has_no_successor)
+{
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1000",
+		"RENOVATIOND_HEARTBEAT_KILL_MS=2000", "RENOVATIOND_DRAIN_TIMEOUT_MS=600000", NULL });
+	struct scoreboard *board = board_open(s);
+	struct client kept[8];
+	pid_t before[4], after[8];
+
+	cr_assert_eq(server_workers(s, before, 4), 2);
+	/* Idle connections keep both old workers. */
+	for (int i = 0; i < 8; i++) {
+		struct reply r;
+
+		client_init(&kept[i], s->port);
+		r = client_request(&kept[i], "GET", "/health", NULL, NULL);
+		cr_assert_eq(r.status, 200);
+		reply_free(&r);
+	}
+	cr_expect_eq(reload(s, board), RELOAD_REPLACED);
+	for (int i = 0; i < 2; i++)
+		(void)kill(before[i], SIGSTOP);
+	for (int i = 0; i < 8; i++)
+		client_fini(&kept[i]);
+	wait_until(is_quiet, s, "those that hang are gone", 30000);
+	cr_assert_eq(server_workers(s, after, 8), 2);
+	cr_expect_not(has(before, 2, after[0]) || has(before, 2, after[1]));
+	expect_whole(s);
+	board_close(&board);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+Test(faults_reload, a_fork_that_fails_refuses_reload_and_upgrade_in_words)
+{
+	if (faults_in_sanitizer())
+		cr_skip_test("a sanitizer's library must come first, so that none can be put before libc");
+
+	struct switches *switches = switches_open();
+	struct server *s = server_start((const char *[]) { switches_preload(), switches_file(), NULL });
+	struct scoreboard *board = board_open(s);
+
+	atomic_store(&switches->fork_failures, 1);
+	cr_expect_eq(reload(s, board), RELOAD_REJECTED);
+	cr_expect_not_null(strstr(board->pool.last_reload_text, "Resource temporarily unavailable"), "%s",
+		board->pool.last_reload_text);
+	atomic_store(&switches->fork_failures, 1);
+	process_signal(s->supervisor, SIGUSR2);
+	log_wait_count(s->supervisor, "\"msg\":\"no upgrade\"", 1, 10000);
+	cr_expect_eq(atomic_load(&switches->forks_failed), 2);
+	expect_whole(s);
+	cr_expect_eq(reload(s, board), RELOAD_REPLACED, "the next one goes through");
 	board_close(&board);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);

@@ -392,6 +392,24 @@ Test(faults_resource, a_log_file_that_cannot_be_made_ends_the_start_with_73)
 	}
 }
 
+Test(faults_resource, a_log_that_nobody_reads_holds_up_no_request)
+{
+	const char *path = talk_keep(test_path("log.pipe"));
+	struct server *s;
+	int reader;
+
+	must(mkfifo(path, 0600) == 0);
+	reader = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	must(reader >= 0);
+	s = server_start((const char *[]) { format("LOG_FILE=%s", path), "LOG_LEVEL=debug", NULL });
+	cr_expect_eq(ask_many(s->port, "/api/sessions", 3000), 3000);
+	process_signal(s->supervisor, SIGHUP);
+	cr_expect_eq(ask_many(s->port, "/api/sessions", 100), 100);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+	(void)close(reader);
+}
+
 /* What stands in the way of a log file's name when it is to be opened anew. */
 enum obstacle { OBSTACLE_NO_FOLDER, OBSTACLE_FOLDER, OBSTACLE_PIPE };
 
