@@ -22,7 +22,7 @@ static struct client client;
 
 static void setup(void)
 {
-	server = server_start((const char *[]) { "ADMIN_TOKEN=" TOKEN, NULL });
+	server = server_start((const char *[]) { "ADMIN_TOKEN=" TOKEN, "RENOVATIOND_HEARTBEAT_KILL_MS=60000", NULL });
 	client_init(&client, server->port);
 }
 
@@ -280,6 +280,48 @@ Test(metrics, the_service_and_its_processes_are_measured)
 	cr_expect_float_eq(value_in(document, "renovationd_log_lines_dropped_total"), 0, 0.1);
 	cr_expect_lt(value_in(document, "renovationd_heartbeat_age_max_seconds"), 60);
 	free(document);
+}
+
+/* The same from the supervisor. */
+static double supervisors_value(const char *sample)
+{
+	char *out, *err;
+	int code = server_ctl(server, (const char *[]) { "metrics", NULL }, &out, &err, 20000);
+	double found;
+
+	cr_assert_eq(code, 0, "renovationctl metrics: %s", err);
+	found = value_in(out, sample);
+	free(out);
+	free(err);
+	return found;
+}
+
+static bool has_queue(void *arg)
+{
+	return supervisors_value("renovationd_accept_queue") == *(const int *)arg;
+}
+
+Test(metrics, the_accept_queue_is_told_by_the_supervisor_while_no_worker_moves)
+{
+	struct client waiting[5];
+	pid_t pids[8];
+	int queued = COUNT_OF(waiting), none = 0;
+
+	wait_for("renovationd_workers{state=\"ready\"}", 2);
+	cr_assert_eq(server_workers(server, pids, 8), 2);
+	for (int i = 0; i < 2; i++)
+		(void)kill(pids[i], SIGSTOP);
+	for (int i = 0; i < queued; i++) {
+		client_init(&waiting[i], server->port);
+		cr_expect(client_connect(&waiting[i]));
+	}
+	wait_until(has_queue, &queued, "the connections wait", 20000);
+	cr_expect_gt(supervisors_value("renovationd_accept_queue_limit"), queued);
+	for (int i = 0; i < 2; i++)
+		(void)kill(pids[i], SIGCONT);
+	wait_until(has_queue, &none, "they are taken", 20000);
+	for (int i = 0; i < queued; i++)
+		client_fini(&waiting[i]);
 }
 
 #define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
