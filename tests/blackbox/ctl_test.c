@@ -78,6 +78,20 @@ Test(ctl, mistakes_are_64_and_say_what_was_expected)
 		{ { "migrate", "up", "--fast", NULL }, "--fast" },
 		{ { "config", "--all", NULL }, "--all" },
 		{ { "-c", NULL }, "needs the name of a file" },
+		{ { "status", "-s", NULL }, "needs the name of a socket" },
+		{ { "status", "--xml", NULL }, "--xml" },
+		{ { "top", "--interval", "0", NULL }, "seconds from 1" },
+		{ { "metrics", "now", NULL }, "now" },
+		{ { "reload", "--force", NULL }, "--force" },
+		{ { "upgrade", "back", NULL }, "back" },
+		{ { "stop", "--slow", NULL }, "--slow" },
+		{ { "scale", NULL }, "needs a number" },
+		{ { "scale", "-1", NULL }, "not \"-1\"" },
+		{ { "scale", "2", "3", NULL }, "not \"3\"" },
+		{ { "restart-worker", "first", NULL }, "not \"first\"" },
+		{ { "logs", NULL }, "reopen, or level" },
+		{ { "logs", "level", "loud", NULL }, "loud" },
+		{ { "help", "me", NULL }, "\"me\"" },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
@@ -109,6 +123,32 @@ Test(ctl, help_and_version_are_there_in_every_spelling)
 	}
 	cr_expect_eq(run((const char *[]) { "--version", NULL }, NULL), 0);
 	cr_expect_not_null(strstr(out, PACKAGE_VERSION));
+}
+
+Test(ctl, every_command_explains_itself)
+{
+	static const char *const names[] = { "status", "top", "metrics", "reload", "upgrade", "drain", "resume", "stop",
+		"scale", "restart-worker", "logs", "check", "config", "migrate", "openapi", "version", "help" };
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		cr_expect_eq(run((const char *[]) { names[i], "--help", NULL }, NULL), 0);
+		cr_expect_not_null(strstr(out, "usage: renovationctl"), "%s", out);
+		cr_expect_not_null(strstr(out, names[i]), "%s", out);
+	}
+}
+
+Test(ctl, options_may_stand_before_and_after_the_command)
+{
+	const char *path = format("%s/ctl.conf", test_folder());
+	FILE *file = fopen(path, "we");
+
+	cr_assert_not_null(file);
+	(void)fputs("port = 4711;\n", file);
+	(void)fclose(file);
+	(void)run((const char *[]) { "-c", path, "config", NULL }, (const char *[]) { "PORT", NULL });
+	cr_expect_not_null(strstr(out, "port = 4711;"), "%s", out);
+	(void)run((const char *[]) { "config", format("--config=%s", path), NULL }, (const char *[]) { "PORT", NULL });
+	cr_expect_not_null(strstr(out, "port = 4711;"), "%s", out);
 }
 
 Test(ctl, check_runs_the_preflight)
