@@ -53,6 +53,13 @@ static void set_state(struct supervisor *s, enum supervisor_state state)
 	pool_publish(s);
 }
 
+static int quorum_of(const struct supervisor *s)
+{
+	int64_t least = s->options->min_ready;
+
+	return least > 0 && least < s->wanted ? (int)least : s->wanted;
+}
+
 static void judge_state(struct supervisor *s)
 {
 	bool is_storm = restart_is_storm(&s->restart, clock_monotonic_ms(), s->wanted);
@@ -61,6 +68,8 @@ static void judge_state(struct supervisor *s)
 		pool_publish(s);
 		return;
 	}
+	if (pool_count_ready(s) >= s->wanted)
+		s->quorum = quorum_of(s);
 	set_state(s, is_storm || pool_count_ready(s) < s->quorum ? SUPERVISOR_DEGRADED : SUPERVISOR_RUNNING);
 }
 
@@ -217,7 +226,9 @@ void pool_start(struct supervisor *s)
 void pool_resize(struct supervisor *s, int workers)
 {
 	s->wanted = workers;
-	s->quorum = s->options->min_ready > 0 && s->options->min_ready < workers ? (int)s->options->min_ready : workers;
+	/* A pool that grows is not degraded while the new ones start. */
+	if (!s->was_ready || quorum_of(s) < s->quorum)
+		s->quorum = quorum_of(s);
 }
 
 struct slot *pool_find_free(struct supervisor *s)

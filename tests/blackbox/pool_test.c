@@ -44,6 +44,7 @@ Test(pool, ttin_adds_workers_up_to_four_per_core)
 		wait_log(s, "are the most");
 		workers_wait(s, 0, most, 60000);
 	}
+	cr_expect_eq(log_count(s->supervisor, "\"to\":\"degraded\""), 0, "a pool that grows is whole meanwhile");
 	cr_expect_eq(get_many(s->port, 10), 10);
 	server_end(&s);
 }
