@@ -46,6 +46,7 @@ struct upgrade {
 	struct upgrade_check check;
 	upgrade_done_fn *done; /* NULL = nobody waits */
 	void *done_arg;        /* of it */
+	struct stat checked;   /* the file whose check runs or was good; all zero when there is none */
 	int program_fd;        /* O_PATH of the program that runs; -1 when it cannot be opened */
 	struct state *state;   /* that brought us here; NULL after a plain start, and once it is used up */
 	int old_options_fd;    /* way back: values of the old workers; -1 = there is none */
@@ -195,6 +196,8 @@ bool upgrade_begin(struct supervisor *s, const char *who, upgrade_done_fn *done,
 	}
 	(void)snprintf(u->who, sizeof u->who, "%s", who);
 	u->begun_at_ms = clock_monotonic_ms();
+	if (stat(u->path, &u->checked) != 0)
+		memset(&u->checked, 0, sizeof u->checked);
 	LOG(LOG_INFO, "upgrade begins", F_STR("who", who), F_STR("program", u->path));
 	if (upgrade_check_start(s, &u->check, u->path, u->argv, on_checked) != ERROR_NONE) {
 		*why_out = "cannot start the new program's check";
@@ -330,6 +333,17 @@ static void exec_failed(struct supervisor *s, bool is_back, int error)
 	settle(s, false, text);
 }
 
+/* An installation under way may have put yet another file there; one that is gone is the exec's to tell. */
+static bool is_another_by_now(const struct upgrade *u)
+{
+	struct stat there;
+
+	return stat(u->path, &there) == 0 &&
+	       (there.st_ino != u->checked.st_ino || there.st_dev != u->checked.st_dev ||
+		       there.st_size != u->checked.st_size || there.st_mtim.tv_sec != u->checked.st_mtim.tv_sec ||
+		       there.st_mtim.tv_nsec != u->checked.st_mtim.tv_nsec);
+}
+
 void upgrade_exec(struct supervisor *s)
 {
 	bool is_back = s->upgrade->phase == UPGRADE_BACK_DUE;
@@ -338,6 +352,8 @@ void upgrade_exec(struct supervisor *s)
 	/* What came until now is acted on; what comes from here on waits in the kernel for the next program. */
 	signals_hold(true);
 	(void)event_base_loop(s->base, EVLOOP_NONBLOCK);
+	if (upgrade_is_due(s) && !is_back && is_another_by_now(s->upgrade))
+		settle(s, false, "upgrade refused: the program changed while it was checked; ask again");
 	if (upgrade_is_due(s) && !s->is_done) {
 		int error;
 

@@ -188,9 +188,58 @@ Test(upgrade_faults, program_that_goes_away_after_the_check_is_not_missed)
 	cr_expect_not_null(strstr(text, "cannot run"), "%s", text);
 	cr_expect_not_null(strstr(text, "No such file or directory"), "%s", text);
 	cr_expect_eq(installation_of(s->supervisor->pid), program);
+	installation_put_impostor("renovationd", "change");
+	text = upgrade(s, "failed");
+	cr_expect_not_null(strstr(text, "the program changed while it was checked"), "%s", text);
+	cr_expect_eq(installation_of(s->supervisor->pid), program);
 	expect_service(s);
+	(void)upgrade(s, "done");
+	cr_expect_neq(installation_of(s->supervisor->pid), program);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
+static int status_at(int port, const char *path)
+{
+	struct client c;
+	struct reply r;
+	int status;
+
+	client_init(&c, port);
+	r = client_request(&c, "GET", path, NULL, NULL);
+	status = r.status;
+	reply_free(&r);
+	client_fini(&c);
+	return status;
+}
+
+static bool is_drained(void *arg)
+{
+	const struct server *s = arg;
+
+	return status_at(s->port, "/health/ready") == 503 && status_at(s->port, "/api/sessions") == 503;
+}
+
+static bool is_resumed(void *arg)
+{
+	const struct server *s = arg;
+
+	return status_at(s->port, "/health/ready") == 200;
+}
+
+Test(upgrade_faults, drained_service_stays_drained_until_it_is_resumed)
+{
+	struct server *s = installation_start(NULL);
+
+	process_signal(s->supervisor, SIGWINCH);
+	wait_until(is_drained, s, "the service is drained", WAIT_MS);
 	installation_put("renovationd");
 	(void)upgrade(s, "done");
+	cr_expect(is_drained(s));
+	cr_expect_eq(status_at(s->port, "/health/live"), 200);
+	process_signal(s->supervisor, SIGHUP);
+	wait_until(is_resumed, s, "the service is resumed", WAIT_MS);
+	expect_service(s);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }

@@ -97,14 +97,15 @@ static int spoil(char **argv)
 	return is_good ? 0 : 1;
 }
 
-/* The check was good, and then somebody removes the program. */
-static int vanish(char **argv)
+/* The check was good, and then somebody removes the program, or puts another file in its place. */
+static int vanish(char **argv, bool is_replaced)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], real[PATH_MAX];
 	bool is_good = is_content(argv);
 
 	(void)snprintf(path, sizeof path, "%s/%s", folder, name);
-	return unlink(path) == 0 && is_good ? 0 : 1;
+	(void)snprintf(real, sizeof real, "%s/real-%s", folder, name);
+	return (is_replaced ? rename(real, path) : unlink(path)) == 0 && is_good ? 0 : 1;
 }
 
 /* Hands on something else than what was handed over. */
@@ -143,8 +144,8 @@ int main(int argc, char **argv)
 		return has_argument(argv, "--check") ? spoil(argv) : run_real(argv);
 	if (strcmp(mode, "garble") == 0)
 		return garble(argv);
-	if (strcmp(mode, "vanish") == 0)
-		return vanish(argv);
+	if (strcmp(mode, "vanish") == 0 || strcmp(mode, "change") == 0)
+		return vanish(argv, mode[0] == 'c');
 	/* The rest is about workers: their check is as it should be. */
 	if (has_argument(argv, "--check"))
 		return run_real(argv);
