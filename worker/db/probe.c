@@ -198,9 +198,10 @@ static const char *const room_sql =
 
 static void judge_room(struct report_row *row, int needed, int allowed, int others)
 {
-	/* A reload runs the old and the new workers side by side. */
-	int reload = 2 * needed;
-	report_detail(row, "%d needed, %d while a reload runs, %d allowed by the server, %d in use by others", needed,
+	/* Beside the workers that serve, those of two older generations may still drain. */
+	int reload = 3 * needed;
+	report_detail(row,
+		"%d needed, %d while reloads follow each other, %d allowed by the server, %d in use by others", needed,
 		reload, allowed, others);
 	if (needed > allowed) {
 		fail(row, EXIT_CONFIG_WRONG, false);
