@@ -174,7 +174,7 @@ void notify_ready(const struct supervisor *s)
 }
 
 /* One line: a line end would begin another message. */
-static void write_line(char *out, size_t room, const char *format, va_list arguments)
+static void PRINTF(3, 0) write_line(char *out, size_t room, const char *format, va_list arguments)
 {
 	(void)vsnprintf(out, room, format, arguments);
 	for (char *at = out; *at != '\0'; at++)

@@ -9,7 +9,10 @@
  * for the end asks again after the exec: the pool's last_upgrade_at_us has changed then. */
 typedef void upgrade_done_fn(void *arg, bool is_done, const char *text);
 
+/* Asynchronous: checks the renovationd that lies where this one was started from, then execs it. `who` is for the log. False when it cannot begin; then
+ * *why_out (static) says so and `done` (may be NULL) does not come. */
 bool upgrade_begin(struct supervisor *s, const char *who, upgrade_done_fn *done, void *arg, const char **why_out);
+/* `done` of whoever must not be called any more (its connection is gone). */
 void upgrade_forget(struct supervisor *s, void *arg);
 
 /* Called by reap.c for each child that is no worker: true when it was ours (the new program's check). */
