@@ -188,6 +188,28 @@ static void exec_program(const char *path, int fd, char *const argv[], char *con
 		(void)syscall(SYS_execveat, fd, "", argv, environment, AT_EMPTY_PATH);
 }
 
+/* The next program would end the service over a state that it cannot read: better to find out while there is a way back. */
+static enum error store_readable(const struct state *state, int *fd_out)
+{
+	struct state *back = must_alloc(sizeof *back);
+	const char *where = "";
+	int fd = -1;
+	enum error e = state_store(state, &fd);
+
+	if (e == ERROR_NONE && (fd = descriptor_lift(fd)) < 0)
+		e = ERROR_SYSTEM;
+	if (e == ERROR_NONE && state_load(fd, back, &where) != ERROR_NONE) {
+		LOG(LOG_ERROR, "what would be handed over cannot be read", F_STR("where", where));
+		close(fd);
+		errno = EPROTO;
+		e = ERROR_PROTOCOL;
+	}
+	free(back);
+	if (e == ERROR_NONE)
+		*fd_out = fd;
+	return e;
+}
+
 /* Returns only when it failed; then nothing has changed, and errno says why. */
 static void exec_with(struct supervisor *s, bool is_back, const struct state *state)
 {
@@ -195,8 +217,10 @@ static void exec_with(struct supervisor *s, bool is_back, const struct state *st
 	char marker[sizeof UPGRADE_MARKER + 16], **environment = environment_with(marker);
 	int fd = -1, error;
 
-	if (state_store(state, &fd) != ERROR_NONE || (fd = descriptor_lift(fd)) < 0) {
+	if (store_readable(state, &fd) != ERROR_NONE) {
+		error = errno;
 		free(environment);
+		errno = error;
 		return;
 	}
 	(void)snprintf(marker, sizeof marker, UPGRADE_MARKER "=%d", fd);
@@ -219,8 +243,8 @@ static void exec_failed(struct supervisor *s, bool is_back, int error)
 		(void)snprintf(text, sizeof text, "%.300s; the way back failed, too: %s", s->upgrade->problem,
 			strerror(error));
 	else
-		(void)snprintf(
-			text, sizeof text, "upgrade refused: cannot run %.300s: %s", s->upgrade->path, strerror(error));
+		(void)snprintf(text, sizeof text, "upgrade refused: cannot hand over to %.300s: %s", s->upgrade->path,
+			strerror(error));
 	upgrade_settle(s, false, text);
 }
 

@@ -185,7 +185,7 @@ Test(upgrade_faults, program_that_goes_away_after_the_check_is_not_missed)
 
 	installation_put_impostor("renovationd", "vanish");
 	text = upgrade(s, "failed");
-	cr_expect_not_null(strstr(text, "cannot run"), "%s", text);
+	cr_expect_not_null(strstr(text, "cannot hand over"), "%s", text);
 	cr_expect_not_null(strstr(text, "No such file or directory"), "%s", text);
 	cr_expect_eq(installation_of(s->supervisor->pid), program);
 	installation_put_impostor("renovationd", "change");
