@@ -110,6 +110,18 @@ check( 'every option is in conf/renovationd.conf',
     ( map { "$_ is missing" } grep { !$sample{$_} } sort keys %options ),
     ( map { "$_ is no option" } grep { !$options{$_} } sort keys %sample ) );
 
+# Every metric is in its document, as the table has it.
+my %metrics;
+for ( $text{'shared/metrics.def'} =~ /^((?:METRIC|STANDARD)\(.*\))$/mg ) {
+    my ( $kind, $name, $type, $labels, $help ) = /^(\w+)\((\w+), (\w+), "\w*", "([\w ]*)", "([^"]*)"\)$/ or next;
+    my $end = { COUNTER => '_total', INFO => '_info' }->{$type} // '';
+    $metrics{ sprintf '| `%s%s%s` | %s | %s | %s |', $kind eq 'METRIC' ? 'renovationd_' : '', $name, $end, lc $type, join( ', ', split ' ', $labels ), $help } = 1;
+}
+my %told = map { $_ => 1 } ( $text{'docs/metrics.md'} // '' ) =~ /^(\| `.*\|)$/mg;
+check( 'every metric is in docs/metrics.md',
+    ( map { "missing: $_" } grep { !$told{$_} } sort keys %metrics ),
+    ( map { "no such metric: $_" } grep { !$metrics{$_} } sort keys %told ) );
+
 # Migrations come in pairs, statements of owners' data name the owner (the database tests look deeper).
 my %migrations = map { $_ => 1 } grep { m{^sql/migrations/} } @files;
 check( 'migrations are reversible pairs',
