@@ -279,20 +279,6 @@ void options_fini(struct options *o)
 		}
 }
 
-static bool write_all(int fd, struct text bytes)
-{
-	while (bytes.length > 0) {
-		ssize_t written = write(fd, bytes.bytes, bytes.length);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return false;
-		bytes = text_span(bytes.bytes + written, bytes.length - (size_t)written);
-	}
-	return true;
-}
-
 void options_write(const struct options *o, struct buffer *out)
 {
 	struct buffer value;
@@ -319,7 +305,7 @@ enum error options_store(const struct options *o, int *fd_out)
 
 	buffer_init(&all);
 	options_write(o, &all);
-	if (fd < 0 || !write_all(fd, buffer_text(&all)))
+	if (fd < 0 || !text_write(buffer_text(&all), fd))
 		goto out;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
 		goto out;

@@ -1,7 +1,10 @@
-/* text.c: the few questions about a span of bytes that need more than a line: numbers and UTF-8.
- * Called by parsers and validators; pure. */
+/* text.c: the few questions about a span of bytes that need more than a line: numbers, UTF-8, writing it out.
+ * Called by parsers and validators; pure but for the last. */
 #include "config.h"
 #include "shared/text.h"
+
+#include <errno.h>
+#include <unistd.h>
 
 bool text_parse_u64(struct text digits, uint64_t *value_out)
 {
@@ -65,4 +68,18 @@ size_t text_code_points(struct text t)
 	for (size_t i = 0; i < t.length; i++)
 		count += ((unsigned char)t.bytes[i] & 0xC0) != 0x80;
 	return count;
+}
+
+bool text_write(struct text t, int fd)
+{
+	while (t.length > 0) {
+		ssize_t written = write(fd, t.bytes, t.length);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return false;
+		t = text_span(t.bytes + written, t.length - (size_t)written);
+	}
+	return true;
 }

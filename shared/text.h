@@ -53,4 +53,7 @@ bool text_is_utf8(struct text t);
 /* Code points in valid UTF-8. */
 size_t text_code_points(struct text t);
 
+/* All of it to a descriptor that blocks or never fills (a file, a memfd). False with errno when that fails half-way. */
+bool text_write(struct text t, int fd);
+
 #endif

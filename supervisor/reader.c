@@ -13,6 +13,7 @@
 
 #include "shared/log.h"
 #include "shared/program.h"
+#include "supervisor/spawn.h"
 
 #define CPU_LIMIT_S      10
 #define MEMORY_LIMIT     (256UL * 1024 * 1024)
@@ -85,20 +86,6 @@ static void write_report(
 	buffer_append_string(out, "\n");
 }
 
-static bool write_all(int fd, struct text bytes)
-{
-	while (bytes.length > 0) {
-		ssize_t written = write(fd, bytes.bytes, bytes.length);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0)
-			return false;
-		bytes = text_span(bytes.bytes + written, bytes.length - (size_t)written);
-	}
-	return true;
-}
-
 /* The folder may be closed to the user that we have become; then the program that was opened before stays in use. */
 static void check_program(const struct supervisor *s, struct configuration *c)
 {
@@ -142,26 +129,16 @@ static _Noreturn void child_run(const struct supervisor *s, int options_fd, int 
 	buffer_init(&options);
 	write_report(&c, &address, length, &report);
 	options_write(&c.options, &options);
-	_exit(write_all(OPTIONS_FD, buffer_text(&options)) && write_all(REPORT_FD, buffer_text(&report)) ? EXIT_OK
-													 : EXIT_OS);
+	_exit(text_write(buffer_text(&options), OPTIONS_FD) && text_write(buffer_text(&report), REPORT_FD) ? EXIT_OK
+													   : EXIT_OS);
 }
 
 pid_t reader_start(struct supervisor *s, int options_fd, int report_fd)
 {
-	sigset_t all, before;
-	pid_t pid;
-	int error;
+	pid_t pid = spawn_fork();
 
-	log_flush();
-	(void)fflush(NULL);
-	sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, &before);
-	pid = fork();
 	if (pid == 0)
 		child_run(s, options_fd, report_fd);
-	error = errno;
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	errno = error;
 	return pid;
 }
 

@@ -126,10 +126,10 @@ static _Noreturn void child_run(const struct supervisor *s, const struct spawn_p
 
 /* ---- in the supervisor --------------------------------------------------------------------------------------- */
 
-pid_t spawn_run(const struct supervisor *s, const struct spawn_plan *plan)
+pid_t spawn_fork(void)
 {
 	sigset_t all, before;
-	pid_t parent = getpid(), pid;
+	pid_t pid;
 	int error;
 
 	log_flush();
@@ -138,10 +138,19 @@ pid_t spawn_run(const struct supervisor *s, const struct spawn_plan *plan)
 	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0)
-		child_run(s, plan, parent);
+		return 0;
 	error = errno;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	errno = error;
+	return pid;
+}
+
+pid_t spawn_run(const struct supervisor *s, const struct spawn_plan *plan)
+{
+	pid_t parent = getpid(), pid = spawn_fork();
+
+	if (pid == 0)
+		child_run(s, plan, parent);
 	return pid;
 }
 

@@ -341,20 +341,6 @@ int state_descriptors(const struct state *s, int fds_out[STATE_DESCRIPTORS_MAX])
 
 /* ---- the memfd ----------------------------------------------------------------------------------------------- */
 
-static bool write_all(int fd, struct text bytes)
-{
-	while (bytes.length > 0) {
-		ssize_t written = write(fd, bytes.bytes, bytes.length);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return false;
-		bytes = rest_from(bytes, (size_t)written);
-	}
-	return true;
-}
-
 enum error state_store(const struct state *s, int *fd_out)
 {
 	int fd = memfd_create(MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING), error;
@@ -363,7 +349,7 @@ enum error state_store(const struct state *s, int *fd_out)
 
 	buffer_init(&lines);
 	state_write(s, &lines);
-	is_good = fd >= 0 && write_all(fd, buffer_text(&lines)) && fcntl(fd, F_ADD_SEALS, SEALS) == 0;
+	is_good = fd >= 0 && text_write(buffer_text(&lines), fd) && fcntl(fd, F_ADD_SEALS, SEALS) == 0;
 	error = errno;
 	buffer_fini(&lines);
 	if (!is_good && fd >= 0)

@@ -14,6 +14,7 @@
 
 #include "shared/log.h"
 #include "shared/report.h"
+#include "supervisor/spawn.h"
 #include "supervisor/state.h"
 
 extern char **environ;
@@ -89,7 +90,6 @@ static pid_t start_child(struct supervisor *s, const char *program, char *const 
 	char *arguments[ARGUMENTS_MAX + 4] = { NULL }, **environment = child_environment();
 	static char check[] = "--check", layout[] = "--check-layout", layouts[LAYOUTS_BYTES];
 	struct buffer text;
-	sigset_t all, before;
 	int count = 0, error;
 	pid_t pid;
 
@@ -102,15 +102,10 @@ static pid_t start_child(struct supervisor *s, const char *program, char *const 
 	arguments[count++] = check;
 	arguments[count++] = layout;
 	arguments[count] = layouts;
-	log_flush();
-	(void)fflush(NULL);
-	sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, &before);
-	pid = fork();
+	pid = spawn_fork();
 	if (pid == 0)
 		child_run(s, program, arguments, environment, report);
 	error = errno;
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	free(environment);
 	errno = error;
 	return pid;
