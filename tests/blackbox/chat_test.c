@@ -154,7 +154,7 @@ Test(chat, coming_back_after_any_event_gives_the_rest)
 static int first_rewind(const char *turn, const char *last, int *status_out)
 {
 	struct stream s;
-	struct event e;
+	struct stream_event e;
 	int to = -1;
 
 	stream_open(&s, server->port, talk.client.token, format("/api/turns/%s/stream", turn),
@@ -168,7 +168,7 @@ static int first_rewind(const char *turn, const char *last, int *status_out)
 			cr_expect_str_eq(e.id, "");
 		}
 		json_object_put(part);
-		event_free(&e);
+		stream_event_free(&e);
 	}
 	stream_close(&s);
 	return to;
@@ -196,7 +196,7 @@ Test(chat, stream_after_the_chunks_retention_comes_from_the_stored_message)
 	const char *turn = talk_ask(&talk, "Plan. [sim:tool=add_task {\"title\":\"x\"}]", "");
 	struct followed f = talk_follow(&talk, turn, "", 10000);
 	struct stream s;
-	struct event e;
+	struct stream_event e;
 	char *text = strdup("");
 	bool is_done = false, has_tool = false;
 
@@ -206,7 +206,7 @@ Test(chat, stream_after_the_chunks_retention_comes_from_the_stored_message)
 		stream_open(&s, server->port, talk.client.token, format("/api/turns/%s/stream", turn), NULL, NULL);
 		free(text);
 		text = strdup("");
-		for (bool has_id = false; stream_next(&s, &e); event_free(&e)) {
+		for (bool has_id = false; stream_next(&s, &e); stream_event_free(&e)) {
 			struct json_object *part = e.data[0] == '{' ? json_tokener_parse(e.data) : NULL;
 			const char *delta = part != NULL ? json_at(part, "delta") : NULL;
 
@@ -410,12 +410,12 @@ Test(chat, cancel_stops_the_model_and_keeps_the_text)
 	for (int round = 0; round < 4; round++) { /* connections land on either worker */
 		const char *turn = talk_ask(&talk, "Tell me. [sim:chunks=200][sim:delay=30ms]", "");
 		struct stream s;
-		struct event e;
+		struct stream_event e;
 		struct client other;
 
 		stream_open(&s, server->port, talk.client.token, format("/api/turns/%s/stream", turn), NULL, NULL);
 		for (int i = 0; i < 8 && stream_next(&s, &e); i++)
-			event_free(&e);
+			stream_event_free(&e);
 		client_init(&other, server->port);
 		(void)snprintf(other.token, sizeof other.token, "%s", talk.client.token);
 
@@ -432,7 +432,7 @@ Test(chat, cancel_stops_the_model_and_keeps_the_text)
 
 		while (stream_next(&s, &e)) {
 			has_abort = has_abort || strstr(e.data, "\"abort\"") != NULL;
-			event_free(&e);
+			stream_event_free(&e);
 		}
 		cr_expect(has_abort && s.is_clean);
 		stream_close(&s);
@@ -467,13 +467,13 @@ Test(chat, queued_question_can_be_cancelled)
 	reply_free(&r);
 
 	struct stream s;
-	struct event e;
+	struct stream_event e;
 	bool has_abort = false;
 
 	stream_open(&s, server->port, talk.client.token, format("/api/turns/%s/stream", waiting), NULL, NULL);
 	while (stream_next(&s, &e)) {
 		has_abort = has_abort || strstr(e.data, "\"abort\"") != NULL;
-		event_free(&e);
+		stream_event_free(&e);
 	}
 	cr_expect(has_abort);
 	stream_close(&s);
@@ -692,13 +692,13 @@ Test(chat, use_chat_routes_ask_follow_and_stop)
 	stream_close(&s);
 
 	struct stream again;
-	struct event e;
+	struct stream_event e;
 
 	stream_open(&s, server->port, talk.client.token, "/api/chat", NULL,
 		"{\"id\":\"Ab12\",\"messages\":[{\"id\":\"u2\",\"role\":\"user\",\"parts\":[{\"type\":\"text\","
 		"\"text\":\"x [sim:chunks=100][sim:delay=30ms]\"}]}],\"extra\":1}");
 	cr_assert(stream_next(&s, &e));
-	event_free(&e);
+	stream_event_free(&e);
 	stream_open(&again, server->port, talk.client.token, "/api/chat/Ab12/stream", NULL, NULL);
 	cr_expect_eq(again.status, 200);
 	r = client_request(&talk.client, "POST", "/api/chat/Ab12/stop", NULL, NULL);

@@ -186,7 +186,7 @@ struct reading {
 	bool has_gap;
 };
 
-static void take(struct reading *r, const struct event *e)
+static void take(struct reading *r, const struct stream_event *e)
 {
 	const char *dot = strchr(e->id, '.');
 
@@ -216,22 +216,22 @@ static void open_reading(struct reading *r, struct talk *t, const char *turn)
 /* To the end of this connection. */
 static void read_on(struct reading *r)
 {
-	struct event e;
+	struct stream_event e;
 
 	while (!r->is_done && stream_next(&r->stream, &e)) {
 		take(r, &e);
-		event_free(&e);
+		stream_event_free(&e);
 	}
 	stream_close(&r->stream);
 }
 
 static void read_first(struct reading *r)
 {
-	struct event e;
+	struct stream_event e;
 
 	cr_assert(stream_next(&r->stream, &e));
 	take(r, &e);
-	event_free(&e);
+	stream_event_free(&e);
 }
 
 static void expect_stored(struct talk *t, const char *turn, const struct reading *r)
@@ -302,13 +302,13 @@ Test(drain, an_answer_that_takes_too_long_is_taken_over_at_once)
 static void read_all_for(struct reading *r, int ms)
 {
 	int64_t until = now_ms() + ms;
-	struct event e;
+	struct stream_event e;
 
 	for (int i = 0; now_ms() < until; i = (i + 1) % READERS) {
 		r[i].stream.client.timeout_ms = 1;
 		while (!r[i].is_told && stream_next(&r[i].stream, &e)) {
 			take(&r[i], &e);
-			event_free(&e);
+			stream_event_free(&e);
 		}
 		r[i].stream.client.timeout_ms = 10000;
 	}

@@ -148,7 +148,7 @@ Test(faults_stop, text_that_a_dead_database_did_not_take_is_reported_as_lost_wit
 	struct json_object *report;
 	struct frozen frozen;
 	struct stream reader;
-	struct event e;
+	struct stream_event e;
 	struct talk t;
 
 	talk_init(&t, s);
@@ -157,11 +157,11 @@ Test(faults_stop, text_that_a_dead_database_did_not_take_is_reported_as_lost_wit
 
 	stream_open(&reader, s->port, t.client.token, format("/api/turns/%s/stream", turn), NULL, NULL);
 	for (int i = 0; i < 10 && stream_next(&reader, &e); i++)
-		event_free(&e);
+		stream_event_free(&e);
 	frozen = freeze(cluster);
 	/* Shown to the reader, in no table. */
 	for (int i = 0; i < 20 && stream_next(&reader, &e); i++)
-		event_free(&e);
+		stream_event_free(&e);
 	process_signal(s->supervisor, SIGTERM);
 
 	int code = process_wait(s->supervisor, LIMIT_MS + 5000);

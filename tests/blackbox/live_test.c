@@ -119,7 +119,7 @@ Test(live, deadlines_that_are_set_already_move)
 	struct client idle[4];
 	struct talk t;
 	struct stream silent;
-	struct event e;
+	struct stream_event e;
 
 	for (int i = 0; i < 4; i++) {
 		struct reply r;
@@ -134,7 +134,7 @@ Test(live, deadlines_that_are_set_already_move)
 		"{\"content\":\"How long? [sim:first=60s]\"}");
 	cr_assert_eq(silent.status, 200);
 	cr_assert(stream_next(&silent, &e)); /* start */
-	event_free(&e);
+	stream_event_free(&e);
 	change(s, "http_idle_timeout_ms = 500; http_sse_ping_ms = 200;");
 	for (int i = 0; i < 4; i++) {
 		cr_expect(closes_within(&idle[i], 15000), "an idle connection has had its new time");

@@ -117,7 +117,7 @@ Test(nginx, each_event_comes_before_the_next_is_made)
 	struct front f = front_open();
 	struct talk t;
 	struct stream s;
-	struct event e;
+	struct stream_event e;
 	bool has_delta = false;
 
 	talk_init(&t, f.server);
@@ -134,7 +134,7 @@ Test(nginx, each_event_comes_before_the_next_is_made)
 			*strchr((char *)(uintptr_t)turn, '.') = '\0';
 			cr_expect_str_eq(talk_status(&t, turn), "running");
 		}
-		event_free(&e);
+		stream_event_free(&e);
 	}
 	cr_expect(has_delta);
 	stream_close(&s);

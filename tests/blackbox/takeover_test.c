@@ -48,13 +48,13 @@ static char *undisturbed(struct server *s, const char *question)
 static bool has_events(struct talk *t, const char *turn, int at_least)
 {
 	struct stream s;
-	struct event e;
+	struct stream_event e;
 	int count = 0;
 
 	stream_open(&s, t->server->port, t->client.token, format("/api/turns/%s/stream", turn), NULL, NULL);
 	while (count < at_least && stream_next(&s, &e)) {
 		count++;
-		event_free(&e);
+		stream_event_free(&e);
 	}
 	stream_close(&s);
 	return count == at_least;
@@ -359,7 +359,7 @@ Test(takeover, stop_in_mid_answer_sends_readers_away_and_the_next_start_goes_on)
 	char *expected = undisturbed(s, question);
 	struct talk t;
 	struct stream reader;
-	struct event e;
+	struct stream_event e;
 	char last[80] = "";
 	bool is_told = false;
 
@@ -369,13 +369,13 @@ Test(takeover, stop_in_mid_answer_sends_readers_away_and_the_next_start_goes_on)
 
 	stream_open(&reader, s->port, t.client.token, format("/api/turns/%s/stream", turn), NULL, NULL);
 	for (int i = 0; i < 10 && stream_next(&reader, &e); i++)
-		event_free(&e);
+		stream_event_free(&e);
 	process_signal(s->supervisor, SIGTERM);
 	while (stream_next(&reader, &e)) {
 		if (e.id[0] != '\0')
 			(void)snprintf(last, sizeof last, "%s", e.id);
 		is_told = is_told || (e.data != NULL && strstr(e.data, "data-reconnect") != NULL);
-		event_free(&e);
+		stream_event_free(&e);
 	}
 	cr_expect(is_told, "the reader was not told to come back");
 	cr_expect(reader.is_clean, "the stream was cut");

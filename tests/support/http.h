@@ -48,7 +48,7 @@ struct json_object *json_object_at(struct json_object *object, const char *path)
 const char *format(const char *pattern, ...) __attribute__((format(printf, 1, 2)));
 
 /* One event of a stream. */
-struct event {
+struct stream_event {
 	char id[80];  /* "" when it had none */
 	char *data;   /* owned; joined data lines; NULL for a comment or a lone retry */
 	int retry_ms; /* -1 when absent */
@@ -68,9 +68,9 @@ struct stream {
 /* Sends the request (body NULL: GET) with Accept: text/event-stream and reads the head. */
 void stream_open(
 	struct stream *s, int port, const char *token, const char *path, const char *headers, const char *body);
-/* The next event; false at the end or after the client's timeout. Comments are passed over. Free with event_free. */
-bool stream_next(struct stream *s, struct event *e);
-void event_free(struct event *e);
+/* The next event; false at the end or after the client's timeout. Comments are passed over. Free with stream_event_free. */
+bool stream_next(struct stream *s, struct stream_event *e);
+void stream_event_free(struct stream_event *e);
 void stream_close(struct stream *s);
 /* Everything to the end: each event that has an id as "id data\n", in one string; *text_out (may be NULL) gets the deltas of text-delta parts joined. */
 char *stream_rest(struct stream *s, char **text_out, char *last_id);

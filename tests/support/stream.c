@@ -120,7 +120,7 @@ static bool dechunk(struct stream *s)
 	return true;
 }
 
-static void read_field(struct event *e, const char *line, size_t length)
+static void read_field(struct stream_event *e, const char *line, size_t length)
 {
 	if (length >= 3 && strncmp(line, "id:", 3) == 0) {
 		(void)snprintf(
@@ -135,13 +135,13 @@ static void read_field(struct event *e, const char *line, size_t length)
 	}
 }
 
-static bool take_event(struct stream *s, struct event *e)
+static bool take_event(struct stream *s, struct stream_event *e)
 {
 	char *end = s->text != NULL ? strstr(s->text, "\n\n") : NULL;
 
 	if (end == NULL)
 		return false;
-	*e = (struct event) { .retry_ms = -1 };
+	*e = (struct stream_event) { .retry_ms = -1 };
 	for (char *line = s->text; line < end + 1;) {
 		size_t length = strcspn(line, "\n");
 
@@ -156,13 +156,13 @@ static bool take_event(struct stream *s, struct event *e)
 	return true;
 }
 
-bool stream_next(struct stream *s, struct event *e)
+bool stream_next(struct stream *s, struct stream_event *e)
 {
 	for (;;) {
 		if (take_event(s, e)) {
 			if (e->data != NULL || e->retry_ms >= 0)
 				return true;
-			event_free(e); /* a comment */
+			stream_event_free(e); /* a comment */
 			continue;
 		}
 		if (s->is_ended)
@@ -172,7 +172,7 @@ bool stream_next(struct stream *s, struct event *e)
 	}
 }
 
-void event_free(struct event *e)
+void stream_event_free(struct stream_event *e)
 {
 	free(e->data);
 	e->data = NULL;
@@ -199,7 +199,7 @@ static void add_delta(struct buffer *text, const char *json)
 char *stream_rest(struct stream *s, char **text_out, char *last_id)
 {
 	struct buffer all = { 0 }, text = { 0 };
-	struct event e;
+	struct stream_event e;
 
 	while (stream_next(s, &e)) {
 		if (e.data != NULL && e.id[0] != '\0') {
@@ -208,7 +208,7 @@ char *stream_rest(struct stream *s, char **text_out, char *last_id)
 			if (last_id != NULL)
 				(void)snprintf(last_id, 80, "%s", e.id);
 		}
-		event_free(&e);
+		stream_event_free(&e);
 	}
 	buffer_append_char(&all, '\0');
 	buffer_append_char(&text, '\0');

@@ -18,7 +18,7 @@ void talk_fini(struct talk *t);
 const char *talk_ask(struct talk *t, const char *content, const char *more);
 struct reply talk_post(struct talk *t, const char *content, const char *more);
 const char *talk_keep(const char *id); /* a copy that lives as long */
-/* The turn's status; static until the next call of format() but seven. */
+/* The turn's status, "unavailable" while the database is away; static until the next call of format() but seven. */
 const char *talk_status(struct talk *t, const char *turn);
 /* Waits until it has this status. */
 void talk_wait(struct talk *t, const char *turn, const char *status, int timeout_ms);

@@ -11,7 +11,7 @@ struct wire {
 	struct event_base *base; /* borrowed */
 	int port;                /* on 127.0.0.1 */
 	int fd;                  /* -1 when not connected */
-	struct event event;      /* of fd; embedded, because event_free is the name of something else in tests */
+	struct event event;      /* of fd */
 	struct buffer out;       /* what the socket did not take */
 	struct buffer in;        /* bytes that are not used yet */
 	bool is_asking;          /* a request waits for the end of its answer */
