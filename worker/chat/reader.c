@@ -122,22 +122,28 @@ static void on_gone(void *arg)
 		reader_destroy(r);
 }
 
+/* Tells the client that what it has seen after the next event's predecessor does not count. */
+static void reader_tell_rewind(struct reader *r)
+{
+	struct buffer json;
+
+	buffer_init(&json);
+	part_rewind(&json, r->next_n - 1);
+	sse_event(r->sse, TEXT_NONE, buffer_text(&json));
+	buffer_fini(&json);
+}
+
 static void reader_begin(struct reader *r)
 {
 	const struct stream_events events = { .on_writable = on_writable, .on_gone = on_gone, .arg = r };
 	struct request *rq = r->rq;
-	struct buffer json;
 
 	if (r->sse != NULL)
 		return;
 	r->rq = NULL;
 	r->sse = sse_start(rq, true, &events);
-	if (!r->is_rewind)
-		return;
-	buffer_init(&json);
-	part_rewind(&json, r->next_n - 1);
-	sse_event(r->sse, TEXT_NONE, buffer_text(&json));
-	buffer_fini(&json);
+	if (r->is_rewind)
+		reader_tell_rewind(r);
 }
 
 static void reader_event(struct reader *r, uint64_t n, struct text json)
@@ -346,10 +352,12 @@ static void reader_clamp(struct reader *r, uint64_t last)
 	if (r->next_n <= last + 1)
 		return;
 	r->next_n = last + 1;
-	if (r->sse == NULL) {
-		r->is_rewind = true;
-		r->wants_204 = false;
+	if (r->sse != NULL) {
+		reader_tell_rewind(r);
+		return;
 	}
+	r->is_rewind = true;
+	r->wants_204 = false;
 }
 
 static void on_follow(void *arg, enum error e, const struct db_result *rows)
@@ -414,7 +422,8 @@ static bool reader_enter_ring(struct reader *r)
 		return false;
 	/* Watched before the first look, so that nothing is appended unseen between the look and the wait. */
 	ring_watch(ring, r->chat->w->slot_index);
-	if (r->sse == NULL)
+	/* Another ring than before may go on from less than was shown. In the same one, `last` may lag behind what was just read. */
+	if (r->sse == NULL || r->cursor.use != ring_use(ring))
 		reader_clamp(r, ring_last(ring));
 	found = ring_seek(ring, &r->turn, r->next_n, &r->cursor);
 	if (found != RING_EVENT) {

@@ -90,12 +90,14 @@ static void on_claimed(void *arg, enum error e, const struct db_result *r)
 		LOG(LOG_INFO, "turns of a dead worker taken over", F_INT("slot", c->slot), F_INT("epoch", c->epoch),
 			F_INT("turns", db_result_rows(r)));
 	create_from_rows(chat, r);
-	release_orphans(chat, c->epoch);
-	/* A statement that the dead worker had sent may commit after its death: once more, a little later. */
-	if (c->rounds++ == 0)
+	/* A statement that the dead worker had sent may commit after its death, and another worker may have claimed the same turns and not come to
+	 * their rings yet: once more, a little later, and only then is a ring without a turn an orphan. */
+	if (c->rounds++ == 0) {
 		timer_in(c->again, ROUND_MS);
-	else
-		claim_destroy(c);
+		return;
+	}
+	release_orphans(chat, c->epoch);
+	claim_destroy(c);
 }
 
 static void on_claim(evutil_socket_t fd, short what, void *arg)
