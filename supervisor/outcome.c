@@ -108,9 +108,10 @@ void outcome_init(struct outcome *o, struct supervisor *s, enum reload_result re
 	else
 		(void)snprintf(o->text, sizeof o->text, "%s", text);
 	o->told.text = o->text;
-	log_it(s, &o->told);
+	/* Before the line: who has read it finds the pool as it says. */
 	if (s->rollover->now.kind == CHANGE_RELOAD && result != RELOAD_NONE)
 		remember(s, &o->told);
+	log_it(s, &o->told);
 }
 
 void outcome_fini(struct outcome *o)

@@ -56,9 +56,7 @@ void httpd_open(struct httpd *h, const struct route *routes, size_t count, authe
 	giving = h;
 	options_init(&h->limits);
 	log_set_level(LOG_FATAL);
-	h->board = aligned_alloc(64, (sizeof *h->board + 63) / 64 * 64);
-	cr_assert_not_null(h->board);
-	memset(h->board, 0, sizeof *h->board);
+	cr_assert_eq(scoreboard_create(&h->board_fd, &h->board), ERROR_NONE);
 	h->listener = listen_on_loopback(&h->port);
 
 	struct http_options options = { .base = h->base,
@@ -83,7 +81,8 @@ void httpd_close(struct httpd *h)
 	(void)close(h->listener);
 	event_base_free(h->base);
 	options_fini(&h->limits);
-	free(h->board);
+	scoreboard_unmap(&h->board);
+	close(h->board_fd);
 }
 
 void httpd_turn(struct httpd *h)

@@ -8,6 +8,7 @@
 struct httpd {
 	struct event_base *base;
 	struct options limits; /* change before or between requests */
+	int board_fd;          /* its memfd */
 	struct scoreboard *board;
 	struct http_server *server; /* slot 0 */
 	int listener;

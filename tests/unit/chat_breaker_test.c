@@ -3,21 +3,22 @@
 #include "worker/chat/breaker.h"
 
 #include <criterion/criterion.h>
-#include <stdlib.h>
+#include <unistd.h>
 
 static struct scoreboard *board;
+static int fd = -1;
 static struct scoreboard_breaker *b;
 
 static void setup(void)
 {
-	board = aligned_alloc(64, (sizeof *board + 63) / 64 * 64);
-	memset(board, 0, sizeof *board);
+	cr_assert_eq(scoreboard_create(&fd, &board), ERROR_NONE);
 	b = breaker_find(board, "model-a");
 }
 
 static void teardown(void)
 {
-	free(board);
+	scoreboard_unmap(&board);
+	close(fd);
 }
 
 TestSuite(breaker, .init = setup, .fini = teardown);

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shared/clock.h"
 #include "shared/json.h"
@@ -12,12 +13,13 @@
 #define WALL_US INT64_C(1795000000000000)
 
 static struct scoreboard *board;
+static int fd = -1;
 static struct buffer json;
 static struct arena arena;
 
 static void prepare(void)
 {
-	board = must_alloc(sizeof *board);
+	cr_assert_eq(scoreboard_create(&fd, &board), ERROR_NONE);
 	buffer_init(&json);
 	arena_init(&arena);
 	clock_freeze(NOW_US, WALL_US);
@@ -28,7 +30,8 @@ static void clean(void)
 	clock_thaw();
 	arena_fini(&arena);
 	buffer_fini(&json);
-	free(board);
+	scoreboard_unmap(&board);
+	close(fd);
 }
 
 TestSuite(status, .init = prepare, .fini = clean);
