@@ -153,8 +153,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		connection_push(c);
 	if (c->pg == NULL)
 		return;
-	if (c->count == 0)
+	if (c->count == 0) {
 		on_idle(c);
+		/* Who looks at the pool later shall not find the last query under way. */
+		pool_measure(c->db);
+	}
 	pool_wake(c->db);
 }
 
