@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,14 +32,14 @@ static void limit(__rlimit_resource_t what, rlim_t most)
 	(void)setrlimit(what, &bounds);
 }
 
-static void confine(const struct supervisor *s, int options_fd, int report_fd)
+static void confine(const struct supervisor *s, pid_t parent, int options_fd, int report_fd)
 {
 	sigset_t none;
 
 	/* Ours alone: see spawn.c. */
 	if (s->lifeline_write >= 0)
 		close(s->lifeline_write);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	spawn_die_with(parent, SIGKILL);
 	for (int signal = 1; signal < NSIG; signal++)
 		(void)sigaction(signal, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);
 	log_set_fd(STDERR_FILENO);
@@ -108,7 +107,7 @@ static void resolve(struct configuration *c, struct sockaddr_storage *address, s
 			"cannot resolve \"%.100s\": %s", c->options.host, error);
 }
 
-static _Noreturn void child_run(const struct supervisor *s, int options_fd, int report_fd)
+static _Noreturn void child_run(const struct supervisor *s, pid_t parent, int options_fd, int report_fd)
 {
 	struct sockaddr_storage address = { 0 };
 	struct identity identity;
@@ -116,7 +115,7 @@ static _Noreturn void child_run(const struct supervisor *s, int options_fd, int 
 	struct buffer report, options;
 	socklen_t length = 0;
 
-	confine(s, options_fd, report_fd);
+	confine(s, parent, options_fd, report_fd);
 	configuration_init(&c);
 	if (s->config_file != NULL)
 		configuration_read_file(&c, s->config_file);
@@ -135,10 +134,10 @@ static _Noreturn void child_run(const struct supervisor *s, int options_fd, int 
 
 pid_t reader_start(struct supervisor *s, int options_fd, int report_fd)
 {
-	pid_t pid = spawn_fork();
+	pid_t parent = getpid(), pid = spawn_fork();
 
 	if (pid == 0)
-		child_run(s, options_fd, report_fd);
+		child_run(s, parent, options_fd, report_fd);
 	return pid;
 }
 

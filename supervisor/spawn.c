@@ -89,6 +89,14 @@ static bool is_file_at(const char *path, int fd)
 				 there.st_dev == meant.st_dev);
 }
 
+void spawn_die_with(pid_t parent, int signal)
+{
+	(void)prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0);
+	/* Killed between the fork and this, it would never tell. */
+	if (getppid() != parent)
+		_exit(EXIT_STORM);
+}
+
 static _Noreturn void child_run(const struct supervisor *s, const struct spawn_plan *plan, pid_t parent)
 {
 	const char *program;
@@ -105,11 +113,8 @@ static _Noreturn void child_run(const struct supervisor *s, const struct spawn_p
 		(void)setpgid(0, 0);
 	if (geteuid() == 0 && privileges_drop(&s->identity) != ERROR_NONE)
 		child_failed("become the user");
-	/* After the change of user, which clears it. */
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	spawn_die_with(parent, SIGTERM);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (s->lifeline_write < 0 && getppid() != parent)
-		_exit(EXIT_STORM);
 	child_descriptors(s, plan);
 	child_signals(plan->is_worker);
 	sigemptyset(&none);

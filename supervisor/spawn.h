@@ -25,6 +25,8 @@ void spawn_add(struct spawn_plan *plan, int from, int to);
 /* fork with all signals blocked, so that none meets a handler of ours in the child: it sets its own dispositions before it lets them in. Logs and stdio
  * are flushed first. Returns as fork does; the parent's mask is as before. */
 pid_t spawn_fork(void);
+/* In the child, after any change of user (which undoes it): it gets `signal` when the parent dies, and leaves now if the parent is already dead. */
+void spawn_die_with(pid_t parent, int signal);
 /* Starts the worker program. Returns its pid, or -1 with errno. */
 pid_t spawn_run(const struct supervisor *s, const struct spawn_plan *plan);
 /* The environment of workers: ours without what options come from. Owned by the caller; the strings are borrowed from environ. */

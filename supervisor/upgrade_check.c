@@ -64,14 +64,14 @@ static _Noreturn void child_failed(const char *program)
 	_exit(EXIT_OS);
 }
 
-static _Noreturn void child_run(
-	const struct supervisor *s, const char *program, char *const argv[], char *const environment[], int report)
+static _Noreturn void child_run(const struct supervisor *s, pid_t parent, const char *program, char *const argv[],
+	char *const environment[], int report)
 {
 	struct sigaction action = { .sa_handler = SIG_DFL };
 	sigset_t none;
 
 	(void)setpgid(0, 0);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	spawn_die_with(parent, SIGKILL);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	for (int signal = 1; signal < NSIG; signal++)
 		(void)sigaction(signal, &action, NULL);
@@ -90,8 +90,8 @@ static pid_t start_child(struct supervisor *s, const char *program, char *const 
 	char *arguments[ARGUMENTS_MAX + 4] = { NULL }, **environment = child_environment();
 	static char check[] = "--check", layout[] = "--check-layout", layouts[LAYOUTS_BYTES];
 	struct buffer text;
+	pid_t parent = getpid(), pid;
 	int count = 0, error;
-	pid_t pid;
 
 	buffer_init(&text);
 	state_write_layouts(&text);
@@ -104,7 +104,7 @@ static pid_t start_child(struct supervisor *s, const char *program, char *const 
 	arguments[count] = layouts;
 	pid = spawn_fork();
 	if (pid == 0)
-		child_run(s, program, arguments, environment, report);
+		child_run(s, parent, program, arguments, environment, report);
 	error = errno;
 	free(environment);
 	errno = error;
