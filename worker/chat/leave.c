@@ -118,9 +118,16 @@ static void turn_pause(struct turn *t)
 	checkpoint_start(t);
 }
 
+/* That an answer has begun is no word of it: whoever takes it begins it again. What one that was taken over shows is not known until its ring is read. */
+static bool has_words(const struct turn *t)
+{
+	return t->is_resumed || buffer_length(&t->shown.text) > 0 || buffer_length(&t->shown.parts) > 0 ||
+	       t->shown.tools != NULL;
+}
+
 static bool is_unstored(const struct turn *t)
 {
-	return t->ring != NULL && ring_last(t->ring) > ring_stored(t->ring);
+	return t->ring != NULL && ring_last(t->ring) > ring_stored(t->ring) && has_words(t);
 }
 
 void leave_drop_turn(struct turn *t)
