@@ -79,14 +79,7 @@ const char *cluster_tcp_url(const struct cluster *c, const char *database, const
 	return url;
 }
 
-static bool answers(void *arg)
-{
-	const struct cluster *c = arg;
-
-	return PQping(database_url(c, "postgres", "postgres")) == PQPING_OK;
-}
-
-void cluster_start(struct cluster *c)
+static void start_server(struct cluster *c)
 {
 	char port[16], data[256];
 
@@ -94,6 +87,23 @@ void cluster_start(struct cluster *c)
 	(void)snprintf(data, sizeof data, "%s/data", c->folder);
 	c->server =
 		start_unprivileged((const char *[]) { bin("postgres"), "-D", data, "-p", port, "-k", c->folder, NULL });
+}
+
+/* After a kill the last processes of the old server may still hold its shared memory, and the new one leaves at once. */
+static bool answers(void *arg)
+{
+	struct cluster *c = arg;
+
+	if (!process_is_running(c->server)) {
+		process_end(&c->server);
+		start_server(c);
+	}
+	return PQping(database_url(c, "postgres", "postgres")) == PQPING_OK;
+}
+
+void cluster_start(struct cluster *c)
+{
+	start_server(c);
 	wait_until(answers, c, "PostgreSQL answers", 30000);
 }
 

@@ -21,6 +21,8 @@
 
 #include "shared/must.h"
 
+#define FREE_PORT_MIN 15000
+
 static char folder[200];
 static pid_t folder_owner;
 
@@ -361,15 +363,43 @@ bool pid_is_alive(pid_t pid)
 	return read_stat(pid, name, &state, &parent) && state != 'Z';
 }
 
-int free_port(void)
+/* Lowest port that the kernel gives to clients; one below it stays free of them, also between the end of a server and its next start. */
+static int ephemeral_first(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t length = sizeof address;
+	FILE *range = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	char line[64] = "32768";
+
+	if (range != NULL) {
+		(void)!fgets(line, sizeof line, range);
+		(void)fclose(range);
+	}
+
+	int first = (int)strtol(line, NULL, 10);
+
+	return first > FREE_PORT_MIN + 1000 ? first : 32768;
+}
+
+static bool is_port_free(int port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)
+	};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	must(fd >= 0);
-	must(bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
-	must(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
+
+	bool is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+
 	(void)close(fd);
-	return ntohs(address.sin_port);
+	return is_free;
+}
+
+int free_port(void)
+{
+	int first = ephemeral_first(), port;
+
+	do
+		port = FREE_PORT_MIN + (int)arc4random_uniform((uint32_t)(first - FREE_PORT_MIN));
+	while (!is_port_free(port));
+	return port;
 }

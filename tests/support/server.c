@@ -59,7 +59,7 @@ struct server *server_start_on(struct cluster *cluster, const char *const extra[
 	s->environment[at++] = must_strdup("GOOGLE_API_KEY=test-key-not-secret");
 	s->environment[at++] = must_strdup("APP_ENV=test");
 	s->environment[at++] = must_strdup("HOST=127.0.0.1");
-	s->environment[at++] = must_strdup("PORT=0");
+	s->environment[at++] = must_strdup(format("PORT=%d", free_port()));
 	s->environment[at++] = must_strdup("WORKERS=2");
 	/* A long TMPDIR does not fit into the address of a socket. */
 	(void)snprintf(s->control, sizeof s->control, "%s/control-%d.sock",
