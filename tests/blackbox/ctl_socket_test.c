@@ -120,7 +120,7 @@ Test(ctl_socket, the_file_of_a_dead_instance_is_replaced)
 	process_signal(server->supervisor, SIGKILL);
 	(void)process_wait(server->supervisor, LONG_MS);
 	cr_assert_eq(lstat(server->control, &status), 0);
-	server_start_again(server);
+	server_start_elsewhere(server);
 	cr_expect_eq(ctl("status"), EXIT_OK, "%s", err);
 }
 

@@ -205,7 +205,7 @@ Test(ctl_top, it_goes_on_over_a_restart_of_the_service)
 	cr_assert(wait_seen("2 of 2 ready", 0));
 	cr_expect_eq(server_stop(server), EXIT_OK);
 	cr_assert(wait_seen("no renovationd answers", terminal.length));
-	server_start_again(server);
+	server_start_elsewhere(server);
 	cr_assert(wait_seen("2 of 2 ready", terminal.length));
 	cr_assert_eq(write(terminal.fd, "q", 1), 1);
 	cr_expect_eq(terminal_end(), EXIT_OK);

@@ -336,7 +336,8 @@ Test(takeover, host_death_goes_on_from_the_last_chunk_and_readers_are_rewound)
 		(void)kill(pids[i], SIGKILL);
 	process_signal(s->supervisor, SIGKILL);
 	client_disconnect(&t.client);
-	server_start_again(s);
+	server_start_elsewhere(s);
+	t.client.port = s->port;
 	(void)snprintf(far, sizeof far, "%s.%d", turn, 5000);
 
 	struct followed f = talk_follow(&t, turn, far, 40000);
@@ -382,7 +383,8 @@ Test(takeover, stop_in_mid_answer_sends_readers_away_and_the_next_start_goes_on)
 	stream_close(&reader);
 	cr_expect_eq(process_wait(s->supervisor, 12000), 0);
 	client_disconnect(&t.client);
-	server_start_again(s);
+	server_start_elsewhere(s);
+	t.client.port = s->port;
 
 	struct followed rest = talk_follow(&t, turn, last, 40000), all = talk_follow(&t, turn, "", 10000);
 

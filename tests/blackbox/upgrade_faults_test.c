@@ -96,7 +96,7 @@ Test(upgrade_faults, stop_outranks_an_upgrade_at_any_moment)
 		cr_expect_eq(process_wait(s->supervisor, WAIT_MS), 0, "%s", moments[i]);
 		cr_expect_eq(process_count_errors(s->supervisor, "\"event\":\"shutdown_report\""), 1, "%s", moments[i]);
 		if (i + 1 < COUNT_OF(moments))
-			server_start_again(s);
+			server_start_elsewhere(s);
 	}
 	server_end(&s);
 }
@@ -295,7 +295,7 @@ Test(upgrade_faults, link_to_another_version_is_followed)
 	}
 	cr_assert_eq(symlink("v1", format("%s/current", folder)), 0);
 	cr_assert_eq(symlink("current/renovationd", format("%s/renovationd", folder)), 0);
-	server_start_again(s);
+	server_start_elsewhere(s);
 	cr_expect_eq(installation_of(s->supervisor->pid), installation_file("v1/renovationd"));
 	cr_assert_eq(symlink("v2", format("%s/next", folder)), 0);
 	cr_assert_eq(rename(format("%s/next", folder), format("%s/current", folder)), 0);

@@ -153,17 +153,6 @@ int board_slot(const struct scoreboard *board, pid_t worker)
 
 /* ---- service --------------------------------------------------------------------------------------------------- */
 
-void server_start_elsewhere(struct server *s)
-{
-	char *line;
-
-	process_end(&s->supervisor);
-	s->supervisor = process_start((const char *[]) { program_path("renovationd"), NULL }, s->environment);
-	line = process_wait_output(s->supervisor, "listening on", 30000);
-	s->port = (int)strtol(strrchr(line, ':') + 1, NULL, 10);
-	free(line);
-}
-
 bool port_is_listened_on(int port)
 {
 	FILE *file = fopen("/proc/net/tcp", "re");

@@ -27,8 +27,6 @@ struct scoreboard *board_open(struct server *s);
 void board_close(struct scoreboard **board);
 int board_slot(const struct scoreboard *board, pid_t worker); /* whose slot; fails the test when it has none */
 
-/* Starts the supervisor again as server_start_again, but on any port: the old one may be a client's of another test by now. */
-void server_start_elsewhere(struct server *s);
 /* Anybody listens on this port of 127.0.0.1, according to /proc. */
 bool port_is_listened_on(int port);
 /* One GET on a connection of its own; the status, 0 without an answer. */

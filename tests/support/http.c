@@ -20,9 +20,9 @@
 
 const char *format(const char *pattern, ...)
 {
-	static char texts[8][4096];
+	static char texts[32][4096];
 	static int turn;
-	char *text = texts[turn++ % 8];
+	char *text = texts[turn++ % 32];
 	va_list args;
 
 	va_start(args, pattern);

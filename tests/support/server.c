@@ -49,8 +49,14 @@ static void start_supervisor(struct server *s)
 struct server *server_start_on(struct cluster *cluster, const char *const extra[])
 {
 	struct server *s = must_alloc(sizeof *s);
-	size_t at = 0;
+	char *copies[COUNT_OF(s->environment)];
+	size_t at = 0, extras = 0;
 
+	/* Often made by format(), which we are about to call more often than its texts last. */
+	for (; extra != NULL && extra[extras] != NULL; extras++) {
+		must(extras < COUNT_OF(copies));
+		copies[extras] = must_strdup(extra[extras]);
+	}
 	s->cluster = cluster;
 	(void)snprintf(s->database, sizeof s->database, "%s", cluster_new_database(cluster));
 	start_simulator(s);
@@ -59,7 +65,7 @@ struct server *server_start_on(struct cluster *cluster, const char *const extra[
 	s->environment[at++] = must_strdup("GOOGLE_API_KEY=test-key-not-secret");
 	s->environment[at++] = must_strdup("APP_ENV=test");
 	s->environment[at++] = must_strdup("HOST=127.0.0.1");
-	s->environment[at++] = must_strdup(format("PORT=%d", free_port()));
+	s->environment[at++] = must_strdup("PORT=0");
 	s->environment[at++] = must_strdup("WORKERS=2");
 	/* A long TMPDIR does not fit into the address of a socket. */
 	(void)snprintf(s->control, sizeof s->control, "%s/control-%d.sock",
@@ -67,10 +73,9 @@ struct server *server_start_on(struct cluster *cluster, const char *const extra[
 	s->environment[at++] = must_strdup(format("CONTROL_SOCKET=%s", s->control));
 	s->environment[at++] = must_strdup("ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99");
 	s->environment[at++] = must_strdup("UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99");
-	for (; extra != NULL && *extra != NULL; extra++) {
-		must(at < COUNT_OF(s->environment) - 2);
-		s->environment[at++] = must_strdup(*extra);
-	}
+	must(at + extras < COUNT_OF(s->environment) - 1);
+	for (size_t i = 0; i < extras; i++)
+		s->environment[at++] = copies[i];
 	start_supervisor(s);
 	return s;
 }
@@ -89,6 +94,12 @@ void server_start_again(struct server *s)
 		at++;
 	must(at < COUNT_OF(s->environment) - 1);
 	s->environment[at] = must_strdup(format("PORT=%d", s->port));
+	start_supervisor(s);
+}
+
+void server_start_elsewhere(struct server *s)
+{
+	process_end(&s->supervisor);
 	start_supervisor(s);
 }
 

@@ -26,6 +26,8 @@ struct server *server_start(const char *const extra[]);
 struct server *server_start_on(struct cluster *cluster, const char *const extra[]);
 /* Starts only the supervisor again, on the same database, simulator and port. */
 void server_start_again(struct server *s);
+/* The same on any free port: the old one may be a client's of another test by now. */
+void server_start_elsewhere(struct server *s);
 /* TERM, waits, returns the exit code. */
 int server_stop(struct server *s);
 /* Ends everything that still runs, checks that no worker is left, frees. In sanitizer builds a report in the output fails the test. */
