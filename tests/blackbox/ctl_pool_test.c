@@ -298,6 +298,7 @@ Test(ctl_pool, an_upgrade_keeps_the_pid_and_its_end_is_awaited)
 	cr_expect_eq(number_at("upgrades.done"), 1);
 	cr_expect(process_is_running(server->supervisor));
 	cr_expect_eq(CTL("stop", "--wait"), EXIT_OK, "%s", err);
+	cr_expect_eq(process_wait(server->supervisor, 10000), 0);
 	cr_expect_neq(access(server->control, F_OK), 0, "the socket made by the old program is removed by the new one");
 }
 

@@ -281,7 +281,9 @@ Test(reload, every_kind_of_bad_configuration_is_refused_and_changes_nothing)
 		{ "shutdown_ms = 1000;", "come one after the other" },
 		{ "host = \"no.such.host.invalid\";", "cannot resolve" },
 		{ "worker_program = \"/nowhere/worker\";", "/nowhere/worker" },
-		{ "worker_program = \"/bin/true\";", "renovationd-worker --check ended with 0 and no report" },
+		/* Comes after the listener: the port stays what it is, whoever else has the default one. */
+		{ format("port = %d; worker_program = \"/bin/true\";", port),
+			"renovationd-worker --check ended with 0 and no report" },
 		{ "database_url_file = \"/nowhere/url\";", "cannot read /nowhere/url" },
 		{ taken, "in use" },
 	};
