@@ -251,6 +251,13 @@ void pipeline_abandon(struct connection *c)
 		bool is_last = q != NULL && entry->what == (q->kind == STATEMENT_READ ? ENTRY_EXECUTE : ENTRY_SYNC);
 		if (!is_last)
 			continue;
+		/* Its older entries must not be looked at again: one that was cancelled is gone after this. */
+		for (size_t k = i; k-- > 0;) {
+			struct pipeline_entry *older = &c->entries[(c->head + k) & (c->capacity - 1)];
+			if (older->query != q)
+				break;
+			older->query = NULL;
+		}
 		query_reset(q);
 		if (q != first) /* only the one at work can be what ended the connection */
 			q->attempts--;
