@@ -12,6 +12,7 @@
 
 #include "shared/must.h"
 #include "tests/support/faults.h"
+#include "tests/support/stop.h"
 #include "tests/support/talk.h"
 
 TestSuite(faults_stop, .timeout = 180);
@@ -21,38 +22,6 @@ TestSuite(faults_stop, .timeout = 180);
 	"RENOVATIOND_SHUTDOWN_HTTP_MS=500", "RENOVATIOND_SHUTDOWN_REALTIME_MS=500",                                    \
 		"RENOVATIOND_SHUTDOWN_TURNS_MS=500", "RENOVATIOND_SHUTDOWN_DATABASE_MS=1500",                          \
 		"RENOVATIOND_SHUTDOWN_GEMINI_MS=500", "RENOVATIOND_SHUTDOWN_MS=6000"
-
-/* The shutdown report as JSON; put it. */
-static struct json_object *report_of(struct process *p)
-{
-	char *line = process_wait_error(p, "\"event\":\"shutdown_report\"", 5000);
-	struct json_object *report = json_tokener_parse(line);
-
-	cr_assert_not_null(report, "%s", line);
-	free(line);
-	return report;
-}
-
-static const char *phase_state(struct json_object *report, const char *name)
-{
-	struct json_object *phases = json_object_at(report, "phases");
-
-	for (size_t i = 0; i < json_object_array_length(phases); i++) {
-		struct json_object *phase = json_object_array_get_idx(phases, i);
-
-		if (strcmp(json_at(phase, "name"), name) == 0)
-			return json_at(phase, "state");
-	}
-	return "";
-}
-
-static long number_at(struct json_object *object, const char *path)
-{
-	struct json_object *value = json_object_at(object, path);
-
-	cr_assert_not_null(value, "%s", path);
-	return (long)json_object_get_int64(value);
-}
 
 /* ---- the database ---------------------------------------------------------------------------------------------- */
 
@@ -123,15 +92,15 @@ Test(faults_stop, a_dead_database_cannot_hold_up_a_stop_with_a_write_under_way)
 	long took = (long)(now_ms() - since_ms);
 
 	thaw(&frozen);
-	report = report_of(s->supervisor);
+	report = stop_report(s->supervisor);
 	cr_expect_eq(code, 0, "nobody was told that it was stored");
-	cr_expect_leq(number_at(report, "ms"), LIMIT_MS);
+	cr_expect_leq(json_number_at(report, "ms"), LIMIT_MS);
 	cr_expect_leq(took, LIMIT_MS + 3000);
-	cr_expect_str_eq(phase_state(report, "http"), "timeout");
-	cr_expect_str_eq(phase_state(report, "database"), "timeout", "%s", json_object_to_json_string(report));
+	cr_expect_str_eq(stop_phase_state(report, "http"), "timeout");
+	cr_expect_str_eq(stop_phase_state(report, "database"), "timeout", "%s", json_object_to_json_string(report));
 	cr_expect_str_eq(json_at(report, "result"), "forced");
-	cr_expect_eq(number_at(report, "lost"), 0);
-	cr_expect_eq(number_at(report, "workers_killed"), 0);
+	cr_expect_eq(json_number_at(report, "lost"), 0);
+	cr_expect_eq(json_number_at(report, "workers_killed"), 0);
 	json_object_put(report);
 	board_close(&board);
 	client_fini(&c);
@@ -168,11 +137,11 @@ Test(faults_stop, text_that_a_dead_database_did_not_take_is_reported_as_lost_wit
 
 	thaw(&frozen);
 	stream_close(&reader);
-	report = report_of(s->supervisor);
+	report = stop_report(s->supervisor);
 	cr_expect_eq(code, EXIT_WORK_LOST);
-	cr_expect_leq(number_at(report, "ms"), LIMIT_MS);
+	cr_expect_leq(json_number_at(report, "ms"), LIMIT_MS);
 	cr_expect_str_eq(json_at(report, "result"), "lost");
-	cr_expect_geq(number_at(report, "lost"), 1);
+	cr_expect_geq(json_number_at(report, "lost"), 1);
 	json_object_put(report);
 
 	/* The question was stored: the next start answers it. */
@@ -209,9 +178,9 @@ Test(faults_stop, a_database_that_answers_late_is_waited_for_and_all_is_stored)
 		cr_assert(process_is_running(s->supervisor), "it waits for its database");
 	thaw(&frozen);
 	cr_expect_eq(process_wait(s->supervisor, 12000), 0);
-	report = report_of(s->supervisor);
-	cr_expect_str_eq(phase_state(report, "database"), "done");
-	cr_expect_eq(number_at(report, "lost"), 0);
+	report = stop_report(s->supervisor);
+	cr_expect_str_eq(stop_phase_state(report, "database"), "done");
+	cr_expect_eq(json_number_at(report, "lost"), 0);
 	json_object_put(report);
 	client_disconnect(&t.client);
 	server_start_elsewhere(s);
@@ -315,14 +284,14 @@ Test(faults_stop, clients_that_never_read_are_cut_and_hold_up_nobody)
 	cr_expect_eq(get_many(s->port, 10), 10, "others are served all the same");
 	process_signal(s->supervisor, SIGTERM);
 	cr_expect_eq(process_wait(s->supervisor, LIMIT_MS + 5000), 0);
-	report = report_of(s->supervisor);
-	cr_expect_leq(number_at(report, "ms"), LIMIT_MS);
-	cr_expect_eq(number_at(report, "lost"), 0);
-	cr_expect_eq(number_at(report, "workers_killed"), 0);
-	cr_expect_geq(number_at(report, "forced"), DEAF_ASKERS, "who did not read was cut: %s",
+	report = stop_report(s->supervisor);
+	cr_expect_leq(json_number_at(report, "ms"), LIMIT_MS);
+	cr_expect_eq(json_number_at(report, "lost"), 0);
+	cr_expect_eq(json_number_at(report, "workers_killed"), 0);
+	cr_expect_geq(json_number_at(report, "forced"), DEAF_ASKERS, "who did not read was cut: %s",
 		json_object_to_json_string(report));
-	cr_expect_str_eq(phase_state(report, "http"), "timeout");
-	cr_expect_str_eq(phase_state(report, "database"), "done");
+	cr_expect_str_eq(stop_phase_state(report, "http"), "timeout");
+	cr_expect_str_eq(stop_phase_state(report, "database"), "done");
 	json_object_put(report);
 	for (int i = 0; i < DEAF_READERS + DEAF_ASKERS; i++)
 		client_fini(&deaf[i]);

@@ -12,6 +12,7 @@
 #include "shared/inherit.h"
 #include "shared/must.h"
 #include "tests/support/server.h"
+#include "tests/support/stop.h"
 
 TestSuite(supervisor_life, .timeout = 120);
 
@@ -20,38 +21,6 @@ TestSuite(supervisor_life, .timeout = 120);
 #else
 #define IS_SLOW false
 #endif
-
-/* The shutdown report as JSON; put it. */
-static struct json_object *report_of(struct process *p)
-{
-	char *line = process_wait_error(p, "\"event\":\"shutdown_report\"", 5000);
-	struct json_object *report = json_tokener_parse(line);
-
-	cr_assert_not_null(report, "%s", line);
-	free(line);
-	return report;
-}
-
-static const char *phase_state(struct json_object *report, const char *name)
-{
-	struct json_object *phases = json_object_at(report, "phases");
-
-	for (size_t i = 0; i < json_object_array_length(phases); i++) {
-		struct json_object *phase = json_object_array_get_idx(phases, i);
-
-		if (strcmp(json_at(phase, "name"), name) == 0)
-			return json_at(phase, "state");
-	}
-	return "";
-}
-
-static long number_at(struct json_object *object, const char *path)
-{
-	struct json_object *value = json_object_at(object, path);
-
-	cr_assert_not_null(value, "%s", path);
-	return (long)json_object_get_int64(value);
-}
 
 static int count_lines(const struct process *p, const char *part)
 {
@@ -62,20 +31,6 @@ static int count_lines(const struct process *p, const char *part)
 		count++;
 	free(all);
 	return count;
-}
-
-static bool answers(int port)
-{
-	struct client c;
-	struct reply r;
-	bool is_good;
-
-	client_init(&c, port);
-	r = client_request(&c, "GET", "/health", NULL, NULL);
-	is_good = r.status == 200;
-	reply_free(&r);
-	client_fini(&c);
-	return is_good;
 }
 
 /* ---- deaths ---------------------------------------------------------------------------------------------------- */
@@ -125,7 +80,7 @@ Test(supervisor_life, one_dead_worker_is_not_noticed_by_clients)
 	/* Not SIGSEGV, which sanitizers catch. */
 	(void)kill(workers[1], SIGABRT);
 	for (int i = 0; i < 50; i++)
-		cr_expect(answers(s->port), "request %d", i);
+		cr_expect_eq(get_status(s->port, "/health"), 200, "request %d", i);
 	free(process_wait_error(s->supervisor, "\"signal\":\"SIGABRT\"", 5000));
 	server_end(&s);
 }
@@ -170,11 +125,11 @@ Test(supervisor_life, a_storm_slows_the_restarts_and_leaves_the_healthy_alone)
 
 	wait_until(is_degraded, &storm, "five deaths", 60000);
 	started = count_lines(s->supervisor, "\"msg\":\"worker started\"");
-	cr_expect(answers(s->port));
+	cr_expect_eq(get_status(s->port, "/health"), 200);
 	free(process_wait_error(s->supervisor, "\"to\":\"degraded\"", 1000));
 	pause_ms(2000);
 	cr_expect(count_lines(s->supervisor, "\"msg\":\"worker started\"") <= started + 1, "one start in five seconds");
-	cr_expect(answers(s->port));
+	cr_expect_eq(get_status(s->port, "/health"), 200);
 	server_end(&s);
 }
 
@@ -201,7 +156,7 @@ Test(supervisor_life, a_stopped_worker_is_reported_killed_and_replaced_while_the
 	free(process_wait_error(s->supervisor, "\"process_state\":\"T\"", 10000));
 	free(process_wait_error(s->supervisor, "hung, ended by us", 15000));
 	free(process_wait_error(s->supervisor, "\"epoch\":3,\"ms\":", 10000));
-	cr_expect(answers(s->port));
+	cr_expect_eq(get_status(s->port, "/health"), 200);
 	server_end(&s);
 }
 
@@ -235,7 +190,7 @@ Test(supervisor_life, signals_of_the_supervisor_do_nothing_to_workers)
 		(void)kill(before[1], signals[i]);
 	}
 	for (int i = 0; i < 20; i++)
-		cr_expect(answers(s->port));
+		cr_expect_eq(get_status(s->port, "/health"), 200);
 	cr_assert_eq(server_workers(s, after, 4), 2);
 	cr_expect_eq(before[0] + before[1], after[0] + after[1]);
 	server_end(&s);
@@ -251,15 +206,15 @@ static void stop_with(int signal)
 
 	process_signal(s->supervisor, signal);
 	cr_expect_eq(process_wait(s->supervisor, 15000), 0);
-	report = report_of(s->supervisor);
+	report = stop_report(s->supervisor);
 	cr_expect_str_eq(json_at(report, "result"), "clean");
-	cr_expect_str_eq(phase_state(report, "listener"), "done");
-	cr_expect_str_eq(phase_state(report, "http"), "done");
-	cr_expect_str_eq(phase_state(report, "database"), "done");
-	cr_expect_str_eq(phase_state(report, "gemini"), "done");
-	cr_expect_str_eq(phase_state(report, "logs"), "done");
-	cr_expect_eq(number_at(report, "lost"), 0);
-	cr_expect(number_at(report, "ms") < 3000);
+	cr_expect_str_eq(stop_phase_state(report, "listener"), "done");
+	cr_expect_str_eq(stop_phase_state(report, "http"), "done");
+	cr_expect_str_eq(stop_phase_state(report, "database"), "done");
+	cr_expect_str_eq(stop_phase_state(report, "gemini"), "done");
+	cr_expect_str_eq(stop_phase_state(report, "logs"), "done");
+	cr_expect_eq(json_number_at(report, "lost"), 0);
+	cr_expect(json_number_at(report, "ms") < 3000);
 	cr_expect_eq(count_lines(s->supervisor, "\"event\":\"shutdown_report\""), 1);
 	client_init(&c, s->port);
 	cr_expect_not(client_connect(&c));
@@ -313,17 +268,17 @@ Test(supervisor_life, a_second_term_changes_nothing_and_new_clients_are_refused_
 	struct client c;
 
 	hold_request(&c, s->port);
-	cr_expect(answers(s->port));
+	cr_expect_eq(get_status(s->port, "/health"), 200);
 	process_signal(s->supervisor, SIGTERM);
 	wait_until(refuses, &s->port, "new clients are refused", 1000);
 	process_signal(s->supervisor, SIGTERM);
 	free(process_wait_error(s->supervisor, "already stopping", 1000));
 	cr_expect_eq(process_wait(s->supervisor, 15000), 0);
-	report = report_of(s->supervisor);
-	cr_expect_str_eq(phase_state(report, "http"), "timeout");
-	cr_expect_str_eq(phase_state(report, "database"), "done", "a late resource skips nobody");
+	report = stop_report(s->supervisor);
+	cr_expect_str_eq(stop_phase_state(report, "http"), "timeout");
+	cr_expect_str_eq(stop_phase_state(report, "database"), "done", "a late resource skips nobody");
 	cr_expect_str_eq(json_at(report, "result"), "forced");
-	cr_expect(number_at(report, "ms") >= 1400 && number_at(report, "ms") < 6000);
+	cr_expect(json_number_at(report, "ms") >= 1400 && json_number_at(report, "ms") < 6000);
 	client_fini(&c);
 	json_object_put(report);
 	server_end(&s);
@@ -337,14 +292,14 @@ Test(supervisor_life, a_second_int_is_fast)
 	struct client c;
 
 	hold_request(&c, s->port);
-	cr_expect(answers(s->port));
+	cr_expect_eq(get_status(s->port, "/health"), 200);
 	process_signal(s->supervisor, SIGTERM);
 	free(process_wait_error(s->supervisor, "stop begins", 1000));
 	process_signal(s->supervisor, SIGINT);
 	cr_expect_eq(process_wait(s->supervisor, 5000), 0);
-	report = report_of(s->supervisor);
-	cr_expect_str_eq(phase_state(report, "http"), "timeout");
-	cr_expect_str_eq(phase_state(report, "database"), "done");
+	report = stop_report(s->supervisor);
+	cr_expect_str_eq(stop_phase_state(report, "http"), "timeout");
+	cr_expect_str_eq(stop_phase_state(report, "database"), "done");
 	client_fini(&c);
 	json_object_put(report);
 	server_end(&s);
@@ -362,11 +317,11 @@ Test(supervisor_life, a_worker_that_hangs_is_killed_and_the_exit_is_0_because_it
 	(void)kill(workers[0], SIGSTOP);
 	process_signal(s->supervisor, SIGTERM);
 	cr_expect_eq(process_wait(s->supervisor, 10000), 0);
-	report = report_of(s->supervisor);
+	report = stop_report(s->supervisor);
 	cr_expect_str_eq(json_at(report, "result"), "forced");
-	cr_expect_eq(number_at(report, "workers_killed"), 1);
-	cr_expect_str_eq(phase_state(report, "http"), "timeout", "one worker never closed it");
-	cr_expect(number_at(report, "ms") <= 2000);
+	cr_expect_eq(json_number_at(report, "workers_killed"), 1);
+	cr_expect_str_eq(stop_phase_state(report, "http"), "timeout", "one worker never closed it");
+	cr_expect(json_number_at(report, "ms") <= 2000);
 	json_object_put(report);
 	server_end(&s);
 }
@@ -416,11 +371,11 @@ Test(supervisor_life, a_query_that_hangs_is_cancelled_and_holds_up_nobody)
 	wait_until(is_waiting, s, "the insert waits", 10000);
 	process_signal(s->supervisor, SIGTERM);
 	cr_expect_eq(process_wait(s->supervisor, 15000), 0);
-	report = report_of(s->supervisor);
-	cr_expect_str_eq(phase_state(report, "http"), "timeout");
-	cr_expect_str_eq(phase_state(report, "database"), "done", "%s", json_object_to_json_string(report));
-	cr_expect_str_eq(phase_state(report, "gemini"), "done");
-	cr_expect_eq(number_at(report, "workers_killed"), 0);
+	report = stop_report(s->supervisor);
+	cr_expect_str_eq(stop_phase_state(report, "http"), "timeout");
+	cr_expect_str_eq(stop_phase_state(report, "database"), "done", "%s", json_object_to_json_string(report));
+	cr_expect_str_eq(stop_phase_state(report, "gemini"), "done");
+	cr_expect_eq(json_number_at(report, "workers_killed"), 0);
 	json_object_put(report);
 	client_fini(&c);
 	process_end(&holder);

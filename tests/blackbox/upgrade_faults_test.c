@@ -21,20 +21,6 @@ TestSuite(upgrade_faults, .timeout = 180);
 
 #define WAIT_MS INSTALLATION_WAIT_MS
 
-static bool answers(int port)
-{
-	struct client c;
-	struct reply r;
-	bool is_good;
-
-	client_init(&c, port);
-	r = client_request(&c, "GET", "/health", NULL, NULL);
-	is_good = r.status == 200;
-	reply_free(&r);
-	client_fini(&c);
-	return is_good;
-}
-
 static void write_file(const char *path, const char *text)
 {
 	FILE *file = fopen(path, "we");
@@ -78,7 +64,7 @@ static void expect_service(struct server *s)
 	cr_expect(process_is_running(s->supervisor));
 	wait_until(has_two_workers, s, "two workers", WAIT_MS);
 	for (int i = 0; i < 10; i++)
-		cr_expect(answers(s->port));
+		cr_expect_eq(get_status(s->port, "/health"), 200);
 }
 
 /* ---- meanwhile ------------------------------------------------------------------------------------------------- */
@@ -139,7 +125,7 @@ Test(upgrade_faults, signals_that_come_together_end_in_one_good_service)
 		process_wait_errors(s->supervisor, "\"event\":\"upgrade\",\"result\":\"done\"", before + 1);
 	}
 	cr_expect(process_is_running(s->supervisor));
-	cr_expect(answers(s->port));
+	cr_expect_eq(get_status(s->port, "/health"), 200);
 	cr_expect_eq(process_count_errors(s->supervisor, "\"result\":\"failed\""), 0);
 	(void)upgrade(s, "done");
 	cr_expect_eq(server_stop(s), 0);

@@ -172,20 +172,6 @@ static void clients_end(struct clients *c)
 	(void)munmap(c->seen, sizeof *c->seen);
 }
 
-static bool answers(int port)
-{
-	struct client c;
-	struct reply r;
-	bool is_good;
-
-	client_init(&c, port);
-	r = client_request(&c, "GET", "/health", NULL, NULL);
-	is_good = r.status == 200;
-	reply_free(&r);
-	client_fini(&c);
-	return is_good;
-}
-
 /* ---- it works -------------------------------------------------------------------------------------------------- */
 
 Test(upgrade, new_program_has_the_old_process_and_new_workers)
@@ -208,7 +194,7 @@ Test(upgrade, new_program_has_the_old_process_and_new_workers)
 		cr_expect_eq(installation_of(after[i]), installation_file("renovationd-worker"));
 		cr_expect(after[i] != before[0] && after[i] != before[1]);
 	}
-	cr_expect(answers(s->port));
+	cr_expect_eq(get_status(s->port, "/health"), 200);
 	cr_expect_eq(process_count_errors(s->supervisor, "\"level\":\"error\""), 0);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
@@ -283,7 +269,7 @@ static void expect_refusal(struct server *s, const char *words)
 	cr_expect_eq(installation_of(supervisor), program);
 	wait_for_workers(s, 2, after);
 	cr_expect_eq(memcmp(before, after, 2 * sizeof before[0]), 0);
-	cr_expect(answers(s->port));
+	cr_expect_eq(get_status(s->port, "/health"), 200);
 }
 
 Test(upgrade, program_that_cannot_be_run_or_fails_its_check_is_refused_in_words)

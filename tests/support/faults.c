@@ -170,29 +170,6 @@ bool port_is_listened_on(int port)
 	return is_found;
 }
 
-int get_status(int port, const char *path)
-{
-	struct client c;
-	struct reply r;
-	int status;
-
-	client_init(&c, port);
-	r = client_request(&c, "GET", path, NULL, NULL);
-	status = r.status;
-	reply_free(&r);
-	client_fini(&c);
-	return status;
-}
-
-int get_many(int port, int count)
-{
-	int good = 0;
-
-	for (int i = 0; i < count; i++)
-		good += get_status(port, "/health") == 200;
-	return good;
-}
-
 struct wanted_workers {
 	struct server *server;
 	pid_t old;

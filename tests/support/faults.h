@@ -29,10 +29,6 @@ int board_slot(const struct scoreboard *board, pid_t worker); /* whose slot; fai
 
 /* Anybody listens on this port of 127.0.0.1, according to /proc. */
 bool port_is_listened_on(int port);
-/* One GET on a connection of its own; the status, 0 without an answer. */
-int get_status(int port, const char *path);
-/* How many of `count` such GETs of /health were answered with 200: by whoever is there, also by one who leaves. */
-int get_many(int port, int count);
 
 /* Waits until the pool has `count` living workers, none of them `old` (0: any), all ready. */
 void workers_wait(struct server *s, pid_t old, int count, int timeout_ms);

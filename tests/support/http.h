@@ -47,6 +47,11 @@ struct json_object *json_object_at(struct json_object *object, const char *path)
 /* printf into a static buffer; good until the next call but seven. */
 const char *format(const char *pattern, ...) __attribute__((format(printf, 1, 2)));
 
+/* One GET on a connection of its own; the status, 0 without an answer. */
+int get_status(int port, const char *path);
+/* How many of `count` such GETs of /health were answered with 200: by whoever is there, also by one who leaves. */
+int get_many(int port, int count);
+
 /* One event of a stream. */
 struct stream_event {
 	char id[80];  /* "" when it had none */
