@@ -142,6 +142,18 @@ static uint32_t reload(struct server *s, const struct scoreboard *board)
 	return SCOREBOARD_GET(board->pool.generation);
 }
 
+/* Until it is told to leave, an old worker takes connections like the others. */
+static bool do_old_drain(void *arg)
+{
+	const struct scoreboard *board = arg;
+
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (SCOREBOARD_GET(board->slots[i].pid) != 0 && SCOREBOARD_GET(board->slots[i].generation) == 1 &&
+			SCOREBOARD_GET(board->slots[i].state) != WORKER_DRAINING)
+			return false;
+	return true;
+}
+
 Test(balance, new_workers_share_evenly_while_old_ones_drain)
 {
 	struct server *s = start();
@@ -150,6 +162,7 @@ Test(balance, new_workers_share_evenly_while_old_ones_drain)
 	uint32_t generation = reload(s, board);
 
 	cr_assert_eq(generation, 2);
+	wait_until(do_old_drain, board, "the old ones drain", 10000);
 	young = connect_all(s->port, LONG_COUNT);
 	expect_even(board, generation, LONG_COUNT);
 	expect_even(board, 1, LONG_COUNT);

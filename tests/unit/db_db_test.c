@@ -349,6 +349,17 @@ Test(db, closing_answers_everything_once)
 	cr_assert_eq(waiting.calls, 1);
 }
 
+/* Its preparation and its execution are both under way on the connection that is given up. */
+Test(db, closing_forgets_what_was_cancelled)
+{
+	struct answer cancelled = { .calls = 0 };
+	struct db_query *q = submit_nap(2.0, &cancelled);
+	run_for(&f, 30);
+	db_cancel(&q);
+	db_close(&f.db);
+	cr_assert_eq(cancelled.calls, 0);
+}
+
 static const struct db_result *kept;
 
 static void keep(void *arg, enum error e, const struct db_result *r)
