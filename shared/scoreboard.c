@@ -255,29 +255,6 @@ struct scoreboard_measures *scoreboard_measure(const struct scoreboard *board)
 	return sum;
 }
 
-static void add_latency(
-	const struct scoreboard *board, struct histogram_total *to, const struct scoreboard_measures *from)
-{
-	for (int i = 0; i < ROUTES_MAX; i++)
-		if (SCOREBOARD_GET(board->routes[i].hash) != 0)
-			histogram_add(to, &from->routes[i].seconds);
-}
-
-void scoreboard_latency(const struct scoreboard *board, struct histogram_total *out)
-{
-	for (int i = 0; i < MEASURE_TRIES; i++) {
-		uint32_t before = read_begin(board);
-
-		*out = (struct histogram_total) { 0 };
-		add_latency(board, out, &board->retired_measures);
-		for (int s = 0; s < SLOTS_MAX; s++)
-			if (SCOREBOARD_GET(board->slots[s].pid) != 0)
-				add_latency(board, out, &board->measures[s]);
-		if (read_is_whole(board, before))
-			break;
-	}
-}
-
 void scoreboard_exemplify(
 	struct scoreboard_exemplar *e, int bucket, int64_t value, const char *trace_id, int64_t now_us)
 {

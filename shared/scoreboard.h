@@ -376,8 +376,6 @@ static inline bool scoreboard_is_named(const struct scoreboard_name *row)
 }
 /* The pool's exact measures. Heap (it is large): the caller frees it. */
 MUST_CHECK struct scoreboard_measures *scoreboard_measure(const struct scoreboard *board);
-/* Time to answer, over all routes; its bounds are histogram_requests. For p50 and p99 of a while: histogram_since and histogram_quantile. */
-void scoreboard_latency(const struct scoreboard *board, struct histogram_total *out);
 /* The writer's own: `trace_id` is kept for the bucket when that is slower than the one kept, or that is a second old. */
 void scoreboard_exemplify(
 	struct scoreboard_exemplar *e, int bucket, int64_t value, const char *trace_id, int64_t now_us);
