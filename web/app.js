@@ -143,6 +143,7 @@ async function start() {
 async function begin() {
   try {
     await sessions.load();
+    if (begun) return; /* tried again twice */
     begun = true;
     hideBanner("start");
     await openAddress();

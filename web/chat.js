@@ -13,17 +13,29 @@ import { followTurn } from "./sse.js";
 const PAGE = 40;
 const NEAR_PX = 80; /* closer to the end than this, the view sticks to the end */
 
+/* The conversation that a question was asked in: it stays the same whatever the page shows by the time the question is sent. */
+class Place {
+  constructor(session) {
+    this.session = session; /* null: the start page, until a first question makes one */
+    this.starting = null; /* the session being made for a first question */
+    this.opening = null; /* what was said before is on the page, or could not be read */
+    this.own = new Map(); /* questions the server has not confirmed: clientMessageId to {element, isSending} */
+  }
+}
+
 export class ChatView {
   /* `onTool(tool)`: a tool has run. `startSession(text)`: makes a session for a first question, resolves with it. `onIdle()`: all is answered. */
   constructor({ onTool, startSession, onIdle }) {
     this.onTool = onTool;
     this.startSession = startSession;
     this.onIdle = onIdle;
-    this.session = null;
     this.controller = new AbortController();
     this.ended = new Set(); /* ids of turns followed to their end: never a reason to look again */
-    this.own =
-      new Map(); /* questions asked here that the server has not confirmed: clientMessageId to {element, isSending} */
+    /* Which session it is, is known with the first open(); what is asked before waits for it. */
+    this.place = new Place(null);
+    this.place.opening = new Promise((resolve) => {
+      this.begin = resolve;
+    });
     this.composer = new Composer({ onAsk: (text) => this.ask(text), onStop: () => this.stop() });
     this.forget();
     this.wire();
@@ -31,7 +43,6 @@ export class ChatView {
 
   forget() {
     this.conversation = null;
-    this.starting = null; /* the session being made for a first question */
     this.waiting = []; /* questions that wait for their turn: {turnId, element}, in order */
     this.current = null; /* the answer being followed: {turnId, answer} */
     this.questions = new Map(); /* turn id to the element of its question */
@@ -52,19 +63,28 @@ export class ChatView {
     new ResizeObserver(() => this.stuck && this.toEnd()).observe($("chat-scroll"));
   }
 
-  /* null shows the start page. */
+  get session() {
+    return this.place.session;
+  }
+
+  get own() {
+    return this.place.own;
+  }
+
+  /* null shows the start page. What the same conversation did not get stays where it can be sent again. */
   open(session) {
-    this.opening = this.show(session);
-    return this.opening;
+    if (this.begin) this.place.session = session;
+    else if (session?.id !== this.session?.id) this.place = new Place(session);
+    this.place.opening = this.show(session);
+    this.begin?.(this.place.opening);
+    this.begin = null;
+    return this.place.opening;
   }
 
   async show(session) {
     this.controller.abort();
     this.controller = new AbortController();
     const { signal } = this.controller;
-    /* What the same conversation did not get stays where it can be sent again; the rest comes from the server. */
-    if (session === null || session.id !== this.session?.id) this.own = new Map();
-    this.session = session;
     this.forget();
     $("messages").replaceChildren(...[...this.own.values()].map(({ element }) => element));
     $("chat-earlier").hidden = true;
@@ -72,7 +92,7 @@ export class ChatView {
     hideBanner("chat");
     hideBanner("stream");
     this.showState();
-    $("welcome").hidden = session !== null;
+    $("welcome").hidden = session !== null || this.own.size > 0;
     if (!session) return;
     $("messages").setAttribute("aria-busy", "true");
     try {
@@ -104,7 +124,7 @@ export class ChatView {
         api.get(path, { signal }),
         api.get(`${path}/messages?limit=6`, { signal }),
       ]);
-      const shown = new Set([...$("messages").children].map((element) => element.dataset.messageId));
+      const shown = this.shown();
       const missing = page.data.some((message) => !shown.has(message.id) && !this.ended.has(message.turnId));
       const active = conversation.activeTurnId && !this.ended.has(conversation.activeTurnId);
       const sending = [...this.own.values()].some(({ isSending }) => isSending);
@@ -117,11 +137,18 @@ export class ChatView {
   /* Before what is not sent yet. A question of ours whose receipt was lost is found by its clientMessageId: it did arrive. */
   placeAll(messages) {
     const elements = [];
+    const shown = this.shown();
     for (const message of messages) {
+      if (shown.has(message.id)) continue;
       if (message.role === "user") elements.push(this.arrived(message) ?? this.questionElement(message));
       else if (message.role === "assistant" && !this.isLive(message)) elements.push(this.storedAnswer(message));
     }
     $("messages").prepend(...elements);
+  }
+
+  /* Ids of the messages on the page. */
+  shown() {
+    return new Set([...$("messages").children].map((element) => element.dataset.messageId));
   }
 
   arrived({ clientMessageId, id, turnId }) {
@@ -309,7 +336,6 @@ export class ChatView {
   }
 
   async ask(content) {
-    await this.opening; /* the question comes after what was said before */
     hideBanner("chat");
     $("welcome").hidden = true;
     const element = this.questionElement({ content });
@@ -326,26 +352,26 @@ export class ChatView {
 
   /* The same clientMessageId on every try: however often it arrives, it is one question. Going elsewhere does not take it back. */
   async send(element, clientMessageId) {
-    const { own } = this; /* another one later: this page shows another conversation */
-    own.set(clientMessageId, { element, isSending: true });
+    const { place } = this; /* another one later: this page shows another conversation */
+    place.own.set(clientMessageId, { element, isSending: true });
     this.mark(element, "Sending");
     delete element.dataset.unsent;
     try {
-      const session = this.session ?? (await (this.starting ??= this.startSession(element.questionText)));
-      if (this.own === own) this.session = session;
+      await place.opening; /* the question comes after what was said before */
+      place.session ??= await (place.starting ??= this.startSession(element.questionText));
       const body = { content: element.questionText, clientMessageId };
-      const { message, turn } = await api.post(`/api/conversations/${session.conversationId}/messages`, body);
-      if (this.own !== own) return;
-      own.delete(clientMessageId);
+      const { message, turn } = await api.post(`/api/conversations/${place.session.conversationId}/messages`, body);
+      if (this.place !== place) return;
+      place.own.delete(clientMessageId);
       this.confirm(element, message.id, turn.id);
       this.enqueue(turn.id, element);
       this.pump();
     } catch (error) {
-      if (this.own !== own || !own.has(clientMessageId)) return;
-      this.starting = null;
+      place.starting = null;
+      if (this.place !== place || !place.own.has(clientMessageId)) return;
       this.showUnsent(element, clientMessageId, error);
     } finally {
-      if (this.own === own) this.showState();
+      if (this.place === place) this.showState();
     }
   }
 

@@ -315,6 +315,98 @@ test("a question that never arrived stays where it can be sent again, also when 
     { expected: OFFLINE },
   ));
 
+/* The requests whose path matches `path` get no answer until what this returns is called. */
+async function hold(page, path, method = "GET") {
+  let release;
+  const released = new Promise((resolve) => {
+    release = resolve;
+  });
+  await page.route(path, async (route) => {
+    if (route.request().method() !== method) return route.fallback();
+    await released;
+    return route.fallback();
+  });
+  return release;
+}
+
+/* The page again, with reads at `path` held: it asks before it has them. */
+async function reloadHolding(page, path) {
+  const release = await hold(page, path);
+  await page.reload({ waitUntil: "domcontentloaded" });
+  await page.waitForSelector(".suggestion", { state: "attached" });
+  return release;
+}
+
+const SESSIONS = /\/api\/sessions(\?|$)/;
+
+test("a question asked before the page knows its sessions is kept on it, sent, and answered", () =>
+  withPage(async (page) => {
+    const create = await hold(page, SESSIONS, "POST");
+    const release = await reloadHolding(page, SESSIONS);
+    await ask(page, "What does a door cost?");
+    await page.waitForSelector(".question >> text=/Sending/");
+    const read = page.waitForResponse((response) => SESSIONS.test(response.url()));
+    release();
+    await read;
+    await page.waitForFunction(() => document.activeElement.id === "composer-text");
+    await page.waitForSelector(".question >> text=/Sending/");
+    create();
+    await finished(page);
+    assert.deepEqual(await page.locator(".question .bubble").allTextContents(), ["What does a door cost?"]);
+    assert.equal(await page.locator(".question .mark").count(), 0);
+    assert.deepEqual(await roles(page), ["user", "assistant"]);
+  }));
+
+test("a question asked before the addressed session is open goes to that session, after what was said there", () =>
+  withPage(async (page) => {
+    await ask(page, "What does a door cost?");
+    await finished(page);
+    const address = page.url();
+    const release = await reloadHolding(page, SESSIONS);
+    await ask(page, "What does a window cost?");
+    await page.waitForSelector(".question >> text=/Sending/");
+    release();
+    await finished(page, 2);
+    assert.equal(page.url(), address);
+    assert.deepEqual(await page.locator(".question .bubble").allTextContents(), [
+      "What does a door cost?",
+      "What does a window cost?",
+    ]);
+    assert.equal(await page.locator("#sessions li").count(), 1);
+    assert.deepEqual(await roles(page), ["user", "assistant", "user", "assistant"]);
+  }));
+
+test("a question asked while its session opens goes there though the page is elsewhere by then", () =>
+  withPage(async (page) => {
+    await ask(page, "What does a door cost?");
+    await finished(page);
+    const first = page.url();
+    await page.evaluate(() => {
+      location.hash = "#/";
+    });
+    await page.waitForSelector("#welcome:not([hidden])");
+    await ask(page, "What does a roof cost?");
+    await finished(page);
+    const release = await hold(page, /\/api\/conversations\//);
+    const second = page.url();
+    await page.goto(first);
+    await ask(page, "What does a window cost?");
+    await page.waitForSelector(".question >> text=/Sending/");
+    await page.goto(second);
+    release();
+    await page.waitForSelector(".question >> text=/roof/");
+    await page.goto(first);
+    await finished(page, 2);
+    assert.deepEqual(await page.locator(".question .bubble").allTextContents(), [
+      "What does a door cost?",
+      "What does a window cost?",
+    ]);
+    assert.deepEqual(await roles(page), ["user", "assistant", "user", "assistant"]);
+    await page.goto(second);
+    await page.waitForSelector(".question >> text=/roof/");
+    assert.equal(await page.locator(".question").count(), 1);
+  }));
+
 test("questions asked meanwhile wait, can be removed, survive a reload and are answered in order", () =>
   withPage(async (page) => {
     await ask(page, SLOW);

@@ -84,6 +84,8 @@ export async function withPage(
   } catch (error) {
     failed = true;
     await page.screenshot({ path: join(shots, `failed-${Date.now()}.png`) }).catch(() => {});
+    const shown = await page.evaluate(() => `${location.href}\n${document.body.innerText}`).catch(() => "nothing");
+    error.message += `\nThe page showed: ${shown.slice(0, 3000)}\nIts console: ${faults.join("\n") || "nothing"}`;
     throw error;
   } finally {
     await made.close();
