@@ -1,10 +1,12 @@
-/* The real logrotate with our configuration, three times while requests are logged: each line is in one of the files, once and whole. */
+/* The real logrotate with our configuration, three times while requests are logged: each line is in one of the files, once and whole. Only folder and user are
+ * the test's; what tells the service is run as it is shipped. And what logrotate says when there is no service, or one that refuses. */
 #include "config.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,14 +63,12 @@ static void append_replaced(struct buffer *out, const char *text, const char *fr
 	buffer_append_char(out, '\0');
 }
 
-/* Our file, with this test's folder, user and process. */
+/* Our file, with this test's folder and user. */
 static void write_rules(struct rotating *r)
 {
 	const char *const changes[][2] = { { "/var/log/renovationd/*.log", format("%s/*.log", r->folder) },
 		{ "create 0640 renovationd adm",
-			format("create 0640 %s %s", getpwuid(geteuid())->pw_name, getgrgid(getegid())->gr_name) },
-		{ "systemctl kill -s USR1 --kill-whom=main renovationd.service",
-			format("kill -USR1 %d", (int)r->server->supervisor->pid) } };
+			format("create 0640 %s %s", getpwuid(geteuid())->pw_name, getgrgid(getegid())->gr_name) } };
 	char *rules = read_whole(LOGROTATE_CONF, NULL);
 	FILE *file;
 
@@ -85,6 +85,18 @@ static void write_rules(struct rotating *r)
 	must(file != NULL && fputs(rules, file) >= 0 && fclose(file) == 0);
 	must(chmod(r->rules, 0644) == 0);
 	free(rules);
+}
+
+/* It finds renovationctl and the service as after an installation: by PATH and by the environment. */
+static struct process *start_logrotate(const struct rotating *r)
+{
+	char programs[300];
+
+	(void)snprintf(programs, sizeof programs, "%s", program_path(""));
+	return process_start((const char *[]) { "/usr/sbin/logrotate", "-f", "-s", format("%s/state", test_folder()),
+				     r->rules, NULL },
+		(const char *[]) { format("PATH=%s:/usr/sbin:/usr/bin:/sbin:/bin", programs),
+			format("CONTROL_SOCKET=%s", r->server->control), NULL });
 }
 
 static void ask_one(struct rotating *r)
@@ -122,9 +134,7 @@ static bool has_line(const char *path, const char *part)
 static void rotate(struct rotating *r)
 {
 	char path[340];
-	struct process *p = process_start((const char *[]) { "/usr/sbin/logrotate", "-f", "-s",
-						  format("%s/state", test_folder()), r->rules, NULL },
-		NULL);
+	struct process *p = start_logrotate(r);
 	int64_t give_up = now_ms() + 20000;
 	char *errors;
 
@@ -181,12 +191,17 @@ static void check_all(const struct rotating *r)
 	free(seen);
 }
 
+static void make_folder(struct rotating *r)
+{
+	(void)snprintf(r->folder, sizeof r->folder, "%s/log", test_folder());
+	must(mkdir(r->folder, 0755) == 0);
+}
+
 Test(logrotate, no_line_is_lost_or_torn)
 {
 	struct rotating r = { .asked = 0 };
 
-	(void)snprintf(r.folder, sizeof r.folder, "%s/log", test_folder());
-	must(mkdir(r.folder, 0755) == 0);
+	make_folder(&r);
 	r.server = server_start((const char *[]) {
 		format("LOG_FILE=%s/renovationd.log", r.folder), "LOG_LEVEL=info", "WORKERS=3", NULL });
 	for (int i = 0; i < CLIENTS; i++)
@@ -202,5 +217,45 @@ Test(logrotate, no_line_is_lost_or_torn)
 	check_all(&r);
 	for (int i = 0; i < CLIENTS; i++)
 		client_fini(&r.clients[i]);
+	server_end(&r.server);
+}
+
+/* Its exit code for a file with a line in it; *errors_out is for the caller to free. */
+static int rotate_one_line(const struct rotating *r, char **errors_out)
+{
+	FILE *file = fopen(format("%s/renovationd.log", r->folder), "w");
+	struct process *p;
+	int code;
+
+	must(file != NULL && fputs("a line\n", file) >= 0 && fclose(file) == 0);
+	p = start_logrotate(r);
+	code = process_wait(p, 20000);
+	*errors_out = process_errors(p);
+	process_end(&p);
+	return code;
+}
+
+Test(logrotate, a_service_that_refuses_is_reported_and_one_that_is_not_there_is_no_fault)
+{
+	struct rotating r = { .asked = 0 };
+	char *errors;
+
+	make_folder(&r);
+	r.server = server_start(NULL);
+	write_rules(&r);
+	cr_expect_neq(rotate_one_line(&r, &errors), 0, "it has no log file to open anew");
+	cr_expect_not_null(strstr(errors, "there is no log file"), "%s", errors);
+	free(errors);
+	/* Killed, it leaves its socket behind. */
+	process_signal(r.server->supervisor, SIGKILL);
+	(void)process_wait(r.server->supervisor, 20000);
+	cr_expect_eq(access(r.server->control, F_OK), 0);
+	cr_expect_eq(rotate_one_line(&r, &errors), 0, "%s", errors);
+	cr_expect_str_empty(errors);
+	free(errors);
+	must(unlink(r.server->control) == 0);
+	cr_expect_eq(rotate_one_line(&r, &errors), 0, "%s", errors);
+	cr_expect_str_empty(errors);
+	free(errors);
 	server_end(&r.server);
 }
