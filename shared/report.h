@@ -18,7 +18,7 @@ struct report_row {
 	char name[32]; /* configuration database migrations connections gemini files limits */
 	enum report_state state;
 	int latency_ms;
-	int exit_code;     /* for FAILED: what the supervisor exits with (inherit.h) */
+	int exit_code; /* for FAILED: what the supervisor exits with (inherit.h); for a WARNING: would, were it required; 0 = nothing failed */
 	bool is_transient; /* FAILED, but trying again may help */
 	char detail[400];  /* what was found; never a secret */
 	char remedy[400];  /* what to do; "" when nothing */

@@ -325,6 +325,14 @@ struct scoreboard_pool {
 	struct scoreboard_sample samples[HISTORY_ROWS]; /* the last 15 minutes, a ring */
 };
 
+/* How Gemini answered the check of the last start or reload, or the last call since. */
+enum scoreboard_gemini {
+	SCOREBOARD_GEMINI_UNKNOWN, /* nobody has asked */
+	SCOREBOARD_GEMINI_GOOD,
+	SCOREBOARD_GEMINI_FAILING,
+	SCOREBOARD_GEMINI_REFUSED /* the credentials */
+};
+
 struct scoreboard {
 	uint32_t magic;                      /* SCOREBOARD_MAGIC */
 	uint32_t layout;                     /* SCOREBOARD_LAYOUT */
@@ -336,8 +344,7 @@ struct scoreboard {
 	_Atomic uint64_t restarts;           /* abnormal ends of workers */
 	_Atomic uint64_t retry_tokens_milli; /* the pool's budget of model retries */
 	_Atomic int64_t retry_refilled_ms;   /* monotonic */
-	_Atomic uint32_t
-		gemini_state; /* result of preflight or last call: 0 unknown, 1 good, 2 failing, 3 credentials refused */
+	_Atomic uint32_t gemini_state;      /* enum scoreboard_gemini; supervisor after a check, workers after a call */
 	_Atomic uint32_t lost;              /* acknowledged work lost at stop (exit 74) */
 	_Atomic uint32_t retirements;       /* odd while `retired` and a slot are changed together; supervisor */
 	struct scoreboard_pool pool;        /* supervisor */

@@ -48,6 +48,7 @@ struct proposal {
 	int options_fd;                  /* memfd for its workers; owned */
 	int program_fd;                  /* O_PATH; owned; -1 when it cannot be opened */
 	char program[PATH_MAX];          /* worker program for exec */
+	enum scoreboard_gemini gemini;   /* what the check found with it; UNKNOWN: it did not ask */
 };
 
 struct rollover {

@@ -52,6 +52,20 @@ void checker_judge(struct report *r, struct text lines, int status)
 	}
 }
 
+enum scoreboard_gemini checker_gemini(const struct report *r)
+{
+	const struct report_row *row = NULL;
+
+	for (int i = 0; i < r->count; i++)
+		if (strcmp(r->rows[i].name, "gemini") == 0)
+			row = &r->rows[i];
+	if (row == NULL || row->state == REPORT_SKIPPED)
+		return SCOREBOARD_GEMINI_UNKNOWN;
+	if (row->state == REPORT_OK || row->exit_code == EXIT_OK)
+		return SCOREBOARD_GEMINI_GOOD;
+	return row->exit_code == EXIT_REFUSED ? SCOREBOARD_GEMINI_REFUSED : SCOREBOARD_GEMINI_FAILING;
+}
+
 void checker_take(int report_fd, int status, struct report *r)
 {
 	char *bytes = must_alloc(REPORT_MAX_BYTES);

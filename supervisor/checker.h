@@ -17,7 +17,9 @@ struct checker {
 pid_t checker_start(struct supervisor *s, const struct checker *checker);
 /* Adds the rows of its report; one called "checker" when it brought none. `status` is waitpid's. */
 void checker_judge(struct report *r, struct text lines, int status);
-/* The same for a report that was written to a memfd. */
+/* What the report says of Gemini: enum scoreboard_gemini. */
+enum scoreboard_gemini checker_gemini(const struct report *r);
+/* The same as checker_judge for a report that was written to a memfd. */
 void checker_take(int report_fd, int status, struct report *r);
 /* Adds a failed row "checker". */
 void checker_failed(struct report *r, int exit_code, const char *what);

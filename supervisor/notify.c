@@ -170,7 +170,7 @@ static void PRINTF(2, 3) tell_text(bool is_status, const char *format, ...)
 
 void notify_ready(const struct supervisor *s)
 {
-	tell_text(false, "READY=1\nSTATUS=listening on %s", s->url);
+	tell_text(false, "READY=1\nSTATUS=listening on %s%s", s->url, publish_gemini(s));
 }
 
 /* One line: a line end would begin another message. */

@@ -218,6 +218,7 @@ enum error pool_open(struct supervisor *s)
 void pool_start(struct supervisor *s)
 {
 	s->generation = 1;
+	SCOREBOARD_SET(s->board->gemini_state, s->gemini_checked);
 	pool_resize(s, options_workers(s->options));
 	pool_fill(s);
 	pool_publish(s);

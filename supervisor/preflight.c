@@ -149,6 +149,9 @@ int preflight_run(struct supervisor *s, bool is_check_only)
 	if (code == EXIT_OK) {
 		publish(s, r, is_check_only);
 		code = report_exit_code(r);
+		s->gemini_checked = checker_gemini(r);
+		if (code == EXIT_OK && !is_check_only && s->gemini_checked > SCOREBOARD_GEMINI_GOOD)
+			LOG(LOG_WARN, "Gemini's check failed, starting all the same: gemini_required is false");
 		if (s->check_layouts != NULL)
 			checks_hand_over(r);
 	}

@@ -96,6 +96,8 @@ void proposal_adopt(struct supervisor *s, struct proposal *p)
 		listeners_replace(s, p->listener);
 		p->listener = -1;
 	}
+	if (p->gemini != SCOREBOARD_GEMINI_UNKNOWN)
+		SCOREBOARD_SET(s->board->gemini_state, p->gemini);
 	s->rollover->log_level = -1;
 	if (log_parse_level(text_of(c->options.log_level), &level))
 		log_set_level(level);

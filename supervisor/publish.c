@@ -44,6 +44,15 @@ static bool is_drained(const struct supervisor *s)
 	return rollover_is_drained(s) && !is_leaving_it;
 }
 
+const char *publish_gemini(const struct supervisor *s)
+{
+	switch (SCOREBOARD_GET(s->board->gemini_state)) {
+	case SCOREBOARD_GEMINI_FAILING: return "; Gemini does not answer as it should";
+	case SCOREBOARD_GEMINI_REFUSED: return "; Gemini refuses the API key";
+	default: return "";
+	}
+}
+
 void publish_write_status(const struct supervisor *s, char *text, size_t room)
 {
 	static const char *const names[] = { "starting", "running", "degraded", "reloading", "upgrading", "drained",
@@ -57,8 +66,8 @@ void publish_write_status(const struct supervisor *s, char *text, size_t room)
 	else if (state == POOL_RUNNING && refusal[0] != '\0')
 		(void)snprintf(text, room, "reload REJECTED: %s; serving config gen %u", refusal, s->generation);
 	else
-		(void)snprintf(text, room, "%s: %d of %d workers ready, config gen %u", names[state], ready, s->wanted,
-			s->generation);
+		(void)snprintf(text, room, "%s: %d of %d workers ready, config gen %u%s", names[state], ready,
+			s->wanted, s->generation, publish_gemini(s));
 }
 
 static void tell_service_manager(const struct supervisor *s, enum pool_state state)

@@ -201,6 +201,7 @@ static void checker_ended(struct supervisor *s, int status)
 
 	checker_take(r->child_report, status, report);
 	close_child_fds(r);
+	r->proposal.gemini = checker_gemini(report);
 	for (int i = 0; i < report->count && text[0] == '\0'; i++)
 		if (report->rows[i].state == REPORT_FAILED)
 			(void)snprintf(text, sizeof text, "%s: %.330s", report->rows[i].name, report->rows[i].detail);

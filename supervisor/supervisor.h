@@ -104,10 +104,11 @@ struct supervisor {
 	int inbox[SLOTS_MAX];        /* the mesh: read end of each slot */
 	int mesh[SLOTS_MAX];         /* write end towards each slot */
 	struct scoreboard *board;    /* mapped */
-	uint32_t generation;         /* newest that serves, from 1 */
-	uint64_t last_epoch;         /* given out */
-	int wanted;                  /* workers of the pool: slots with is_wanted, but for the middle of a change */
-	int quorum;                  /* of them must be ready */
+	enum scoreboard_gemini gemini_checked; /* by the preflight; for the board, once there is one */
+	uint32_t generation;                   /* newest that serves, from 1 */
+	uint64_t last_epoch;                   /* given out */
+	int wanted;                   /* workers of the pool: slots with is_wanted, but for the middle of a change */
+	int quorum;                   /* of them must be ready */
 	struct slot slots[SLOTS_MAX]; /* places for workers */
 	struct restart_pool restart;  /* storm and escalation */
 	struct event *escalation;     /* looks at the pool each half second */
@@ -183,6 +184,10 @@ void pool_fill(struct supervisor *s);                  /* starts what is missing
 struct birth pool_birth(const struct supervisor *s);   /* of the pool's own generation */
 void pool_publish(struct supervisor *s);               /* state and numbers to board->pool and to the service manager */
 void pool_finish(struct supervisor *s, int exit_code); /* the loop ends after this turn */
+
+/* publish.c */
+const char *publish_gemini(
+	const struct supervisor *s); /* what is wrong with Gemini, to follow another word: "; …", or "" */
 
 /* channel.c: the control channel of one life. */
 MUST_CHECK enum error channel_open(struct supervisor *s, struct slot *slot, int fd);

@@ -57,6 +57,7 @@ static bool write_report(const struct report *report)
 	return is_written;
 }
 
+/* What failed without being required is a warning that keeps its exit code: by it the supervisor tells it from advice. */
 static void check_gemini(const struct options *options, struct report *report)
 {
 	int before = report->count;

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "tests/support/manager.h"
-#include "tests/support/server.h"
+#include "tests/support/talk.h"
 
 TestSuite(notify, .timeout = 180);
 
@@ -178,6 +178,103 @@ Test(notify, manager_without_a_file_is_told_and_one_that_is_not_there_is_no_matt
 	free(process_wait_error(s->supervisor, "the service manager cannot be told anything", 1000));
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
+}
+
+/* ---- Gemini's check ---------------------------------------------------------------------------------------------- */
+
+/* A further variable for the next start. */
+static void set_variable(struct server *s, const char *variable)
+{
+	size_t at = 0;
+
+	while (s->environment[at] != NULL)
+		at++;
+	cr_assert_lt(at, sizeof s->environment / sizeof s->environment[0] - 2);
+	s->environment[at] = strdup(variable);
+}
+
+/* Whether Gemini is asked for its models with success from now on. */
+static void simulate(struct server *s, bool is_good)
+{
+	struct reply r = simulator_request(s, is_good ? "DELETE" : "POST", "/sim/faults",
+		is_good ? NULL : "[{\"match\":{\"method\":\"models\"},\"fault\":\"503\"}]");
+
+	cr_assert(r.status >= 200 && r.status < 300, "%d %s", r.status, r.body);
+	reply_free(&r);
+}
+
+/* Readiness, the detailed status and renovationctl agree; the service is ready all the same. */
+static void expect_gemini(struct server *s, const char *health, const char *status)
+{
+	static const char *const paths[][2] = { { "/health/ready", "checks.gemini.status" },
+		{ "/health/status", "gemini.status" } };
+	struct client c;
+	char *out, *err;
+
+	client_init(&c, s->port);
+	for (size_t i = 0; i < 2; i++) {
+		struct reply r = client_request(&c, "GET", paths[i][0], NULL, NULL);
+		struct json_object *body = reply_json(&r);
+
+		cr_expect_eq(r.status, 200, "%s", r.body);
+		cr_expect_str_eq(json_at(body, paths[i][1]), health, "%s", r.body);
+		json_object_put(body);
+		reply_free(&r);
+	}
+	client_fini(&c);
+	cr_expect_eq(server_ctl(s, (const char *[]) { "status", NULL }, &out, &err, WAIT_MS), 0, "%s", err);
+	cr_expect_not_null(strstr(out, format("Gemini %s\n", status)), "%s", out);
+	free(out);
+	free(err);
+}
+
+#define RUNNING "STATUS=running: 2 of 2 workers ready, config gen "
+
+Test(notify, gemini_that_failed_its_check_is_told_until_it_answers)
+{
+	struct manager m;
+	struct server *s;
+	struct talk t;
+	size_t at;
+
+	manager_open(&m, false);
+	s = server_start((const char *[]) { m.variable, "GEMINI_VALIDATE=1", "GEMINI_REQUIRED=false", NULL });
+	expect_gemini(s, "up", "good");
+	cr_expect_eq(server_stop(s), 0);
+
+	manager_read(&m);
+	at = m.length;
+	simulate(s, false);
+	server_start_elsewhere(s);
+	free(process_wait_error(s->supervisor, "gemini_required is false", WAIT_MS));
+	at = manager_wait(&m,
+		format("READY=1\nSTATUS=listening on http://127.0.0.1:%d; Gemini does not answer", s->port), at,
+		WAIT_MS);
+	expect_gemini(s, "failing", "failing");
+
+	talk_init(&t, s);
+	talk_wait(&t, talk_ask(&t, "How long does screed dry?", ""), "completed", WAIT_MS);
+	talk_fini(&t);
+	at = manager_wait(&m, RUNNING "1\n", at, WAIT_MS);
+	expect_gemini(s, "up", "good");
+
+	/* It fails the check of a reload. */
+	process_signal(s->supervisor, SIGHUP);
+	at = manager_wait(&m, RUNNING "2; Gemini does not answer as it should\n", at, WAIT_MS);
+	expect_gemini(s, "failing", "failing");
+	simulate(s, true);
+	process_signal(s->supervisor, SIGHUP);
+	at = manager_wait(&m, RUNNING "3\n", at, WAIT_MS);
+	expect_gemini(s, "up", "good");
+	cr_expect_eq(server_stop(s), 0);
+
+	set_variable(s, "GOOGLE_API_KEY=bad-key");
+	server_start_elsewhere(s);
+	(void)manager_wait(&m, "; Gemini refuses the API key", at, WAIT_MS);
+	expect_gemini(s, "credentials_refused", "credentials refused");
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+	manager_close(&m);
 }
 
 /* ---- the stored socket ------------------------------------------------------------------------------------------- */

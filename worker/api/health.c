@@ -143,7 +143,7 @@ static int write_breakers(struct buffer *out, struct scoreboard *board)
 	return open;
 }
 
-static void write_gemini(struct buffer *out, const struct worker *w)
+void health_write_gemini(struct buffer *out, const struct worker *w)
 {
 	static const char *const states[] = { "unknown", "up", "failing", "credentials_refused" };
 	uint32_t state = SCOREBOARD_GET(w->board->gemini_state);
@@ -170,7 +170,7 @@ static void answer_ready(struct request *rq, const struct health *h)
 	buffer_append_char(&out, ',');
 	write_migrations(&out, h);
 	buffer_append_char(&out, ',');
-	write_gemini(&out, h->worker);
+	health_write_gemini(&out, h->worker);
 	buffer_append_string(&out, ",\"features\":{\"status\":\"up\",\"chat\":true,\"anonymousOwners\":true}}}");
 	response_header(rq, "Cache-Control", "no-store");
 	if (!is_ready)

@@ -2,6 +2,7 @@
 #ifndef RENOVATIOND_WORKER_API_HEALTH_H
 #define RENOVATIOND_WORKER_API_HEALTH_H
 
+#include "shared/buffer.h"
 #include "worker/http/request.h"
 #include "worker/worker.h"
 
@@ -15,5 +16,8 @@ void health_get(struct request *rq);    /* GET /health: 200 while the process ru
 void health_live(struct request *rq);   /* GET /health/live, /livez */
 void health_ready(struct request *rq);  /* GET /health/ready, /readyz: 200 or 503 with checks */
 void health_status(struct request *rq); /* GET /health/status: uptime, memory, pool, workers, features */
+
+/* "gemini":{…}, the same for readiness and status. */
+void health_write_gemini(struct buffer *out, const struct worker *w);
 
 #endif

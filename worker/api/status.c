@@ -115,6 +115,8 @@ void health_status(struct request *rq)
 	buffer_append_char(&out, ',');
 	write_workers(&out, w);
 	write_totals(&out, w);
+	health_write_gemini(&out, w);
+	buffer_append_char(&out, ',');
 	buffer_printf(&out,
 		"\"features\":{\"geminiSimulator\":%s,\"anonymousOwners\":true,\"accounts\":false,\"files\":false}}",
 		is_simulator ? "true" : "false");
