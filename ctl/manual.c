@@ -84,7 +84,8 @@ static void put_option(FILE *out, const struct option_row *row)
 	if (row->kind == OPTION_KIND_SECRET)
 		(void)fprintf(out,
 			"Better kept in a file that only the service can read: name that file with\n.Ic %s_file\n"
-			"in the configuration, or use a credential of the service manager that is called\n.Pa %s .\n",
+			"in the configuration, or use a credential of the service manager that is called\n.Pa %s ,\n"
+			"which a restart reads again and a reload does not.\n",
 			row->name, row->name);
 	put_environment(out, row);
 }
