@@ -21,6 +21,15 @@ app_env = "production";
 gemini_base_url = "http://127.0.0.1:$simulator";
 workers = 2;
 END
+my $examples = '/usr/share/doc/renovationd/examples';
+my @keys     = qw(AIzaSySimulatorTestKey0123456789abcdefg AIzaSyAnotherSimulatorKey0123456789abcd);
+
+# The model, for which these keys are good.
+sub simulator_start {
+    out_of( "systemd-run -q --unit=gemini-sim --property=Type=exec gemini-sim --port $simulator --chunk-delay-ms 5 " . join ' ', map { "--api-key $_" } @_ );
+    wait_for( 'the simulator', 20, sub { ask( $simulator, 'GET', '/sim/stats' )->{status} == 200 } );
+}
+sub simulator_stop { out_of('systemctl stop gemini-sim') }
 
 sub status_text { return show('StatusText') }
 sub is_active   { return show('ActiveState') eq 'active' && show('SubState') eq 'running' }
@@ -53,6 +62,14 @@ sub under_load {
     return;
 }
 
+# Asks the model, and waits for the end of its answer.
+sub answer_of {
+    my ($question) = @_;
+    my $turn = json_of( ask( $port, 'POST', "/api/conversations/$conversation/messages", token => $token, body => { content => $question } ), 202 )->{turn}{id};
+    wait_for( 'the answer', 20, sub { json_of( ask( $port, 'GET', "/api/turns/$turn", token => $token ), 200 )->{status} eq 'completed' } );
+    return;
+}
+
 sub serves_after_change {
     my ($main) = @_;
     wait_for( 'the service', 20, sub { is_active() && is_serving() } );
@@ -77,6 +94,20 @@ check 'the units have no fault' => sub {
     fail("exit $code: $text") if $code != 0 || $text ne '';
 };
 
+check 'the drop-ins for newer systemd have nothing wrong but what this one does not know' => sub {
+    my ($version) = out_of('systemctl --version') =~ /^systemd (\d+)/ or fail('no version');
+    my @unknown;
+    push @unknown, qr/notify-reload\.conf:\d+: Failed to parse service type, ignoring: notify-reload$/, qr/notify-reload\.conf:\d+: Unknown key (?:name )?'ReloadSignal' / if $version < 253;
+    push @unknown, map { qr/restart-steps\.conf:\d+: Unknown key (?:name )?'$_' / } qw(RestartSteps RestartMaxDelaySec) if $version < 254;
+    my $folder = '/run/systemd/system/renovationd.service.d';
+    out_of("mkdir -p $folder && cp $examples/notify-reload.conf $examples/restart-steps.conf $folder/");
+    my ( undef, $text ) = inside('systemd-analyze verify --man=no renovationd.service');
+    out_of("rm -r $folder");
+    my @said = split /\n/, $text;
+    for my $line (@said) { fail("more than it does not know: $line") if !grep { $line =~ $_ } @unknown }
+    for my $expected (@unknown) { fail("not $expected in: $text") if !grep { $_ =~ $expected } @said }
+};
+
 check 'exposure is at most 1.5' => sub {
     my ( $code, $text ) = inside('systemd-analyze security --offline=true --no-pager --threshold=15 renovationd.service');
     my ($level) = $text =~ /Overall exposure level for renovationd\.service: ([0-9.]+)/ or fail("no level in: $text");
@@ -89,9 +120,9 @@ check( 'it starts, with its secrets from credentials' => sub {
     wait_for( 'PostgreSQL', 30, sub { my ($code) = inside('pg_isready -q'); $code == 0 } );
     out_of(q{psql -qAt -U postgres -c "CREATE ROLE renovationd LOGIN PASSWORD 'secret'" -c 'CREATE DATABASE renovationd OWNER renovationd'});
     put_file( '/etc/credstore/renovationd.database-url',   "postgresql:///renovationd?host=/run/postgresql\n", '0600' );
-    put_file( '/etc/credstore/renovationd.gemini-api-key', "AIzaSySimulatorTestKey0123456789abcdefg\n",         '0600' );
+    put_file( '/etc/credstore/renovationd.gemini-api-key', "$keys[0]\n",                                       '0600' );
     put_file( $conf, $good, '0644' );
-    out_of("systemd-run -q --unit=gemini-sim --property=Type=exec gemini-sim --port $simulator --chunk-delay-ms 5 --api-key AIzaSySimulatorTestKey0123456789abcdefg");
+    simulator_start( $keys[0] );
     out_of('DATABASE_URL="postgresql:///renovationd?host=/run/postgresql&user=renovationd" setpriv --reuid=renovationd --regid=renovationd --clear-groups renovationctl migrate up');
     out_of('systemctl start renovationd');
     fail( 'it is ' . show('ActiveState') . '/' . show('SubState') ) if !is_active();
@@ -107,8 +138,7 @@ check 'a question is answered end to end inside the sandbox' => sub {
     $session = json_of( $answer, 201 )->{id};
     ($token) = $answer->{head} =~ /^x-owner-token: *(\S+)/im or fail("no token in $answer->{head}");
     $conversation = json_of( ask( $port, 'GET', "/api/sessions/$session", token => $token ), 200 )->{conversationId};
-    my $turn = json_of( ask( $port, 'POST', "/api/conversations/$conversation/messages", token => $token, body => { content => 'How long does screed dry?' } ), 202 )->{turn}{id};
-    wait_for( 'the answer', 20, sub { json_of( ask( $port, 'GET', "/api/turns/$turn", token => $token ), 200 )->{status} eq 'completed' } );
+    answer_of('How long does screed dry?');
     my $messages = ask( $port, 'GET', "/api/conversations/$conversation/messages?limit=10", token => $token )->{body};
     fail($messages) if $messages !~ /screed/i;
 };
@@ -194,6 +224,15 @@ check 'a log file in its folder is reopened by SIGUSR1' => sub {
     $ask->( 'after-rotation', $file );
     my ($mode) = out_of("stat -c '%a %U' $file");
     fail("the file is $mode") if $mode !~ /^6[04]0 renovationd$/;
+
+    # What the installed logrotate file runs; logrotate itself is not here.
+    my ($script) = out_of("cat $examples/logrotate/renovationd") =~ /^\s*postrotate\n(.*?)^\s*endscript$/ms or fail('no postrotate');
+    put_file( '/root/postrotate', $script, '0600' );
+    out_of("mv $file $file.2 && sh /root/postrotate && test -e $file");
+    $ask->( 'after-postrotate', $file );
+    out_of('systemctl stop renovationd');
+    my $said = out_of('sh /root/postrotate');
+    fail("it says of a service that was stopped: $said") if $said ne '';
     fresh_start();
 };
 
@@ -283,6 +322,21 @@ check 'systemctl restart refuses no connection' => sub {
     serves_after_change( service_pid() );
 };
 
+check 'a changed credential comes in by a restart, which refuses no connection, and not by a reload' => sub {
+    simulator_stop();
+    simulator_start( $keys[1] );
+    put_file( '/etc/credstore/renovationd.gemini-api-key', "$keys[1]\n", '0600' );
+    my ( $code, $text ) = inside('systemctl reload renovationd');
+    fail('a reload knows the new key') if $code == 0 || status_text() !~ /REJECTED: gemini/;
+    under_load( sub { out_of('systemctl restart renovationd') } );
+    answer_of('How long does screed dry?');
+    simulator_stop();
+    simulator_start( $keys[0] );
+    put_file( '/etc/credstore/renovationd.gemini-api-key', "$keys[0]\n", '0600' );
+    out_of('systemctl restart renovationd');
+    answer_of('How long does screed dry?');
+};
+
 check 'after a stop the port is free' => sub {
     out_of('systemctl stop renovationd');
     my $answer = ask( $port, 'GET', '/health/live' );
@@ -362,10 +416,24 @@ check 'a refused key ends with 77 and is not tried again' => sub {
     put_file( $conf, $good, '0644' );
     put_file( '/etc/credstore/renovationd.gemini-api-key', "AIzaSyNotTheRightKey\n", '0600' );
     my ($code) = inside('systemctl start renovationd');
-    put_file( '/etc/credstore/renovationd.gemini-api-key', "AIzaSySimulatorTestKey0123456789abcdefg\n", '0600' );
+    put_file( '/etc/credstore/renovationd.gemini-api-key', "$keys[0]\n", '0600' );
     fail('the start did not fail') if $code == 0;
     my $result = join ' ', map { show($_) } qw(ActiveState SubState Result ExecMainStatus NRestarts);
     fail($result) if $result ne 'failed failed exit-code 77 0';
+};
+
+check 'where Gemini is not required it starts without it, and says so until it answers' => sub {
+    out_of('systemctl reset-failed renovationd 2>/dev/null || true');
+    simulator_stop();
+    fresh_start( $good . "gemini_required = false;\n" );
+    fail( 'status text: ' . status_text() ) if status_text() !~ /; Gemini does not answer/;
+    my $gemini = json_of( ask( $port, 'GET', '/health/ready' ), 200 )->{checks}{gemini}{status};
+    fail("readiness says $gemini") if $gemini ne 'failing';
+    simulator_start( $keys[0] );
+    answer_of('How long does screed dry?');
+    wait_for( 'the status text', 20, sub { status_text() !~ /Gemini/ } );
+    out_of('systemctl stop renovationd');
+    put_file( $conf, $good, '0644' );
 };
 
 check 'a start waits for a database that comes late' => sub {
