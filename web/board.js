@@ -18,6 +18,7 @@ export class BoardView {
     this.session = null;
     this.stale = new Set();
     this.timer = 0;
+    this.changes = new Map(); /* row id to its last change under way */
     $("budget-edit").addEventListener("click", () => this.session && editBudget(this.session));
   }
 
@@ -25,10 +26,11 @@ export class BoardView {
     clearTimeout(this.timer);
     this.stale.clear();
     this.session = session;
-    this.rows = { rooms: [], tasks: [], products: [] };
+    const rows = (this.rows = { rooms: [], tasks: [], products: [] });
     this.seen = null;
     this.render();
     if (session) await this.read(LISTS);
+    if (this.rows !== rows) return; /* opened anew meanwhile */
     this.seen = new Set(LISTS.flatMap((name) => this.rows[name].map((row) => row.id)));
   }
 
@@ -235,26 +237,38 @@ export class BoardView {
   }
 
   async setTask(row, done) {
-    await this.change("tasks", row, { status: done ? "done" : "open" }, `/api/tasks/${row.id}`);
-    $("board-status").textContent = `${row.title}: ${done ? "done" : "open again"}`;
+    const made = await this.change("tasks", row, { status: done ? "done" : "open" }, `/api/tasks/${row.id}`);
+    if (made) $("board-status").textContent = `${row.title}: ${done ? "done" : "open again"}`;
   }
 
-  /* Shows the change at once, then what the server made of it; takes it back when that failed. */
+  /* Shows the change at once, then what the server made of it; takes it back when that failed. A further change of the row waits for the
+   * version that this one makes. Resolves with whether it was made. */
   async change(name, row, members, path) {
     const put = (changed) => {
       this.rows[name] = this.rows[name].map((known) => (known.id === row.id ? changed : known));
       this.render();
     };
+    const make = ({ stored }) =>
+      api.patch(path, members, { version: stored.version }).then(
+        (made) => ({ stored: made }),
+        (error) => ({ stored, error }),
+      );
+    const change = (this.changes.get(row.id) ?? Promise.resolve({ stored: row })).then(make);
+    this.changes.set(row.id, change);
     put({ ...row, ...members });
-    try {
-      put(await api.patch(path, members, { version: row.version }));
-      hideBanner("change");
-      this.touch(["session"]);
-    } catch (error) {
-      put(row);
+    const { stored, error } = await change;
+    if (this.changes.get(row.id) === change) {
+      this.changes.delete(row.id);
+      put(stored);
+    }
+    if (error) {
       showBanner("change", { text: explain(error) });
       if (error.status === 412 || error.status === 404) this.touch([name]);
+    } else {
+      hideBanner("change");
+      this.touch(["session"]);
     }
+    return !error;
   }
 
   product(row) {
@@ -262,7 +276,13 @@ export class BoardView {
     const title = url
       ? h(
           "a",
-          { class: "row-title", href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" },
+          {
+            class: "row-title",
+            href: url.href,
+            target: "_blank",
+            rel: "noopener noreferrer nofollow",
+            dataset: { focus: `product-link-${row.id}` },
+          },
           row.name,
           icon("link"),
           h("span", { class: "visually-hidden", text: " (opens in a new tab)" }),

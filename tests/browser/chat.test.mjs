@@ -7,13 +7,21 @@ import { KITCHEN, LONG, SLOW_KITCHEN, server, until } from "../clients/support.m
 import {
   answerText,
   ask,
+  BUSY,
+  BUSY_CONSOLE,
   finished,
+  go,
+  hold,
+  keep,
   letters,
+  renovation,
+  requested,
   shot,
   startBrowser,
   startProxy,
   stopBrowser,
   stored,
+  titled,
   withPage,
   writing,
 } from "./support.mjs";
@@ -315,20 +323,6 @@ test("a question that never arrived stays where it can be sent again, also when 
     { expected: OFFLINE },
   ));
 
-/* The requests whose path matches `path` get no answer until what this returns is called. */
-async function hold(page, path, method = "GET") {
-  let release;
-  const released = new Promise((resolve) => {
-    release = resolve;
-  });
-  await page.route(path, async (route) => {
-    if (route.request().method() !== method) return route.fallback();
-    await released;
-    return route.fallback();
-  });
-  return release;
-}
-
 /* The page again, with reads at `path` held: it asks before it has them. */
 async function reloadHolding(page, path) {
   const release = await hold(page, path);
@@ -407,6 +401,11 @@ test("a question asked while its session opens goes there though the page is els
     assert.equal(await page.locator(".question").count(), 1);
   }));
 
+const MESSAGES = /\/api\/conversations\/[^/]+\/messages(\?|$)/;
+const DOOR = "What does a door cost? [sim:words=8]";
+const WINDOW = "What does a window cost? [sim:words=8]";
+const questions = (page) => page.locator(".question .bubble").allTextContents();
+
 test("questions asked meanwhile wait, can be removed, survive a reload and are answered in order", () =>
   withPage(async (page) => {
     await ask(page, SLOW);
@@ -484,3 +483,56 @@ test("tasks are completed and reopened, products chosen, and a stale row is read
     },
     { expected: /412/ },
   ));
+
+async function task(page, session, title) {
+  const response = await page.context().request.post(`${server}/api/tasks`, { data: { sessionId: session.id, title } });
+  assert.equal(response.status(), 201);
+}
+
+test("a row is changed again before the first change is answered, and only what was changed is said", () =>
+  withPage(
+    async (page) => {
+      const attic = await renovation(page, "Attic");
+      await task(page, attic, "Paint");
+      await go(page, attic);
+      await page.waitForSelector("#tasks .row");
+      const said = () => page.textContent("#board-status");
+      const changes = await keep(page, /\/api\/tasks\//, "PATCH");
+      const box = page.locator("#tasks input");
+      await box.check();
+      const first = await changes.next();
+      await box.uncheck();
+      await requested(page);
+      assert.equal(await said(), "", "not done yet");
+      await first.continue();
+      await (await changes.next()).continue();
+      await page.waitForFunction(() => document.querySelector("#board-status").textContent === "Paint: open again");
+      assert.equal(await page.locator(".banner[data-key=change]").count(), 0);
+      assert.equal((await stored(page)).tasks[0].status, "open");
+      await box.check();
+      await (await changes.next()).fulfill(BUSY);
+      await page.waitForSelector(".banner[data-key=change]");
+      assert.equal(await box.isChecked(), false, "taken back");
+      assert.equal(await said(), "Paint: open again");
+    },
+    { expected: BUSY_CONSOLE },
+  ));
+
+test("the rows of a renovation are not news because another was left before it was read", () =>
+  withPage(async (page) => {
+    const [attic, bath] = [await renovation(page, "Attic"), await renovation(page, "Bath")];
+    await task(page, bath, "Paint");
+    const rooms = await keep(page, `**/api/sessions/${attic.id}/rooms**`);
+    const tasks = await keep(page, `**/api/sessions/${bath.id}/tasks**`);
+    await go(page, attic);
+    const late = await rooms.next();
+    await go(page, bath);
+    const read = await tasks.next();
+    const [response] = await Promise.all([page.waitForResponse(late.request().url()), late.continue()]);
+    await response.finished();
+    await requested(page);
+    await read.continue();
+    await page.waitForSelector("#tasks .row");
+    assert.equal(await page.locator("#tasks [data-fresh]").count(), 0);
+    assert.equal(await page.textContent("#board-status"), "");
+  }));

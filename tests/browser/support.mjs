@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { server } from "../clients/support.mjs";
+import { server, until } from "../clients/support.mjs";
 
 /* The packages are installed beside the client tests, once for both. */
 const { chromium } = createRequire(new URL("../clients/package.json", import.meta.url))("playwright-core");
@@ -137,6 +137,61 @@ export async function stored(page) {
     return { session, messages: messages.data, rooms: rooms.data, tasks: tasks.data, products: products.data };
   });
 }
+
+/* The requests whose path matches `path` get no answer until what this returns is called. */
+export async function hold(page, path, method = "GET") {
+  let release;
+  const released = new Promise((resolve) => {
+    release = resolve;
+  });
+  await page.route(path, async (route) => {
+    if (route.request().method() !== method) return route.fallback();
+    await released;
+    return route.fallback();
+  });
+  return release;
+}
+
+/* Keeps the requests whose path matches `path` for the test to answer: {next(): the route of the next one, count(): how many came}. */
+export async function keep(page, path, method = "GET") {
+  const routes = [];
+  let taken = 0;
+  await page.route(path, (route) => (route.request().method() === method ? routes.push(route) : route.fallback()));
+  return {
+    next: () => until("the request came", () => taken < routes.length && routes[taken++]),
+    count: () => routes.length,
+  };
+}
+
+/* How a server that is busy answers, and what the browser's console says of it. */
+export const BUSY = { status: 503, contentType: "application/problem+json", body: "{}" };
+export const BUSY_CONSOLE = /status of 503/;
+
+/* Resolves when all requests that the page had made before have reached the routes of the test: one more comes after them. */
+export const requested = (page) => page.evaluate(() => fetch("/health/live").then((response) => response.text()));
+
+/* A renovation that the page does not know of: its row. */
+export async function renovation(page, title) {
+  await page.waitForSelector("#sessions-empty", { state: "attached" });
+  await page.waitForFunction(() => document.cookie.includes("renovationd_page"));
+  const response = await page.context().request.post(`${server}/api/sessions`, { data: { title } });
+  assert.equal(response.status(), 201);
+  return response.json();
+}
+
+/* Opens a renovation, or the start page, through the address, and waits until the page has gone there. */
+export async function go(page, row) {
+  await page.evaluate(
+    (hash) => {
+      location.hash = hash;
+    },
+    row ? `#/sessions/${row.id}` : "#/",
+  );
+  await titled(page, row?.title ?? "Renovation planner");
+}
+
+export const titled = (page, title) =>
+  page.waitForFunction((text) => document.querySelector("#chat-title").textContent === text, title);
 
 /* A TCP proxy to the server: cut() drops every connection at once, refuse(true) answers none until refuse(false). */
 export async function startProxy() {
