@@ -398,7 +398,7 @@ export class ChatView {
 
   takeBack(element, clientMessageId) {
     this.own.delete(clientMessageId);
-    this.composer.put(element.questionText);
+    this.composer.putBefore(element.questionText);
     element.remove();
     this.composer.focus();
   }

@@ -39,6 +39,12 @@ export class Composer {
     this.fit();
   }
 
+  /* Nothing of what is being typed is lost. */
+  putBefore(text) {
+    const draft = $("composer-text").value.trim();
+    this.put(draft === "" ? text : `${text}\n\n${draft}`);
+  }
+
   focus() {
     $("composer-text").focus();
   }
@@ -64,11 +70,13 @@ export class Composer {
     this.fit();
   }
 
-  /* Ideas for the start page; a click puts the text into the box. */
+  /* Ideas for the start page; a click puts the text into the box, in place of another idea but after words of one's own. */
   suggest(texts) {
     const item = (text) => {
       const take = () => {
-        this.put(text);
+        const draft = $("composer-text").value.trim();
+        if (draft === "" || texts.includes(draft)) this.put(text);
+        else if (!draft.endsWith(text)) this.put(`${draft}\n\n${text}`);
         this.focus();
       };
       const button = h(

@@ -406,6 +406,44 @@ const DOOR = "What does a door cost? [sim:words=8]";
 const WINDOW = "What does a window cost? [sim:words=8]";
 const questions = (page) => page.locator(".question .bubble").allTextContents();
 
+/* While the server is busy for requests at `path`; what this returns ends it. */
+async function busy(page, path) {
+  let ended = false;
+  await page.route(path, (route) =>
+    ended || route.request().method() !== "GET" ? route.fallback() : route.fulfill(BUSY),
+  );
+  return () => {
+    ended = true;
+  };
+}
+
+test("editing a question that was not sent, or taking an idea, keeps what is being typed", () =>
+  withPage(
+    async (page) => {
+      const typed = () => page.inputValue("#composer-text");
+      const idea = page.locator(".suggestion");
+      await idea.nth(0).click();
+      const first = await typed();
+      await idea.nth(1).click();
+      const second = await typed();
+      assert.ok(second !== "" && !second.includes(first), "another idea instead");
+      await page.fill("#composer-text", "We live in Oslo.");
+      await idea.nth(0).click();
+      await idea.nth(0).click();
+      assert.equal(await typed(), `We live in Oslo.\n\n${first}`);
+      await page.route(SESSIONS, (route) =>
+        route.request().method() === "POST" ? route.fulfill(BUSY) : route.fallback(),
+      );
+      await ask(page, DOOR);
+      await page.waitForSelector(".question[data-unsent]");
+      await page.fill("#composer-text", "And a roof?");
+      await page.click(".question >> text=Edit");
+      assert.equal(await typed(), `${DOOR}\n\nAnd a roof?`);
+      assert.equal(await page.locator(".question").count(), 0);
+    },
+    { expected: BUSY_CONSOLE },
+  ));
+
 test("questions asked meanwhile wait, can be removed, survive a reload and are answered in order", () =>
   withPage(async (page) => {
     await ask(page, SLOW);
