@@ -16,7 +16,7 @@ export class SessionsView {
     this.cursor = null;
     this.openId = null;
     $("session-new").addEventListener("click", () => this.create());
-    $("sessions-more").addEventListener("click", () => this.load(true));
+    $("sessions-more").addEventListener("click", () => this.attempt(() => this.load(true)));
   }
 
   async load(more = false) {
@@ -142,7 +142,7 @@ export class SessionsView {
       ok: "Rename",
       fields: [{ name: "title", label: "Title", value: row.title, required: true, maxlength: 200 }],
     });
-    if (values) await this.change(row.id, { title: values.title });
+    if (values) await this.change(row, { title: values.title });
   }
 
   async changeBudget(row) {
@@ -167,21 +167,22 @@ export class SessionsView {
       check: checkBudget,
     });
     if (!values) return;
-    await this.change(row.id, {
+    await this.change(row, {
       totalBudget: values.totalBudget === "" ? null : readAmount(values.totalBudget),
       currency: values.currency,
     });
   }
 
-  async change(id, members) {
+  async change(row, members) {
     await this.attempt(
       async () => {
-        const known = this.rows.find((row) => row.id === id);
-        const changed = await api.patch(`/api/sessions/${id}`, members, { version: known.version });
+        /* Not in the list any more: deleted elsewhere, or beyond what was read again. */
+        const { version } = this.rows.find((known) => known.id === row.id) ?? row;
+        const changed = await api.patch(`/api/sessions/${row.id}`, members, { version });
         this.put(changed);
         this.onChange(changed);
       },
-      () => this.read(id).then(this.onChange),
+      () => this.read(row.id).then(this.onChange),
     );
   }
 
@@ -198,10 +199,13 @@ export class SessionsView {
       async () => {
         await api.remove(`/api/sessions/${row.id}`);
         const at = this.rows.findIndex((known) => known.id === row.id);
+        const { activeElement } = document;
+        const isElsewhere = activeElement !== document.body && !$("sessions").contains(activeElement);
         this.rows = this.rows.filter((known) => known.id !== row.id);
         this.render();
         const next = this.rows[Math.min(at, this.rows.length - 1)];
         if (row.id === this.openId) location.hash = next ? `#/sessions/${next.id}` : "#/";
+        if (isElsewhere) return;
         if (next) $("sessions").querySelector(`[data-focus="open-${next.id}"]`)?.focus();
         else $("session-new").focus();
       },

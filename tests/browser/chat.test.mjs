@@ -444,6 +444,21 @@ test("editing a question that was not sent, or taking an idea, keeps what is bei
     { expected: BUSY_CONSOLE },
   ));
 
+test("a renovation that is deleted slowly leaves the focus in the question box", () =>
+  withPage(async (page) => {
+    const [attic, bath] = [await renovation(page, "Attic"), await renovation(page, "Bath")];
+    await go(page, attic);
+    await go(page, bath);
+    const release = await hold(page, `**/api/sessions/${attic.id}`, "DELETE");
+    await page.hover(`#sessions li:has-text("Attic")`);
+    await page.click(`#sessions button[aria-label="Delete Attic"]`);
+    await page.click("#dialog-ok");
+    await page.click("#composer-text");
+    release();
+    await page.waitForFunction(() => document.querySelectorAll("#sessions li").length === 1);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "composer-text");
+  }));
+
 test("questions asked meanwhile wait, can be removed, survive a reload and are answered in order", () =>
   withPage(async (page) => {
     await ask(page, SLOW);
