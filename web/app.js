@@ -78,25 +78,61 @@ function showPane(name, { focus = false } = {}) {
   if (focus && name === "chat") $("chat-title").focus();
 }
 
-async function openAddress({ focus = true } = {}) {
-  const id = /^#\/sessions\/([0-9a-f-]{36})$/i.exec(location.hash)?.[1] ?? null;
+const LOADED_AT = location.hash; /* what is asked before anything is open is asked there */
+const RETRY_MS = 1000;
+const MOST_RETRY_MS = 30000;
+
+let begun = false; /* that address is open, or what it named is gone: from now on the page goes where the address goes */
+let unread = true; /* the address could not be read yet: tried again by itself */
+let opening = 0; /* counts: of addresses that are being read, only the newest is shown */
+const retry = { timer: 0, count: 0 };
+
+/* The id of the session that an address names, null for the start page. */
+function sessionIn(address) {
+  return /^#\/sessions\/([0-9a-f-]{36})$/i.exec(address)?.[1].toLowerCase() ?? null;
+}
+
+/* Shows what the address names. When that cannot be read, the page stays as it is, and questions wait, until it can. */
+async function openAddress() {
+  const id = sessionIn(begun ? location.hash : LOADED_AT);
+  const mine = ++opening;
+  clearTimeout(retry.timer);
   let session = null;
-  if (id) {
-    try {
-      session = sessions.rows.find((row) => row.id === id) ?? (await sessions.read(id));
-    } catch (error) {
-      showBanner("sessions", {
-        text: explain(error),
-        action: error.status === 404 ? null : { label: "Try again", run: () => openAddress() },
-      });
-      if (error.status === 404) history.replaceState(null, "", "#/");
-    }
+  try {
+    if (!begun) await sessions.load();
+    if (id) session = sessions.rows.find((row) => row.id === id) ?? (await sessions.read(id));
+    if (mine !== opening) return;
+    hideBanner("address");
+  } catch (error) {
+    if (mine !== opening) return;
+    if (error.status !== 404) return retryLater(error);
+    showBanner("address", { text: explain(error) });
+    if (sessionIn(location.hash) === id) history.replaceState(null, "", "#/");
   }
+  begun = true;
+  unread = false;
+  retry.count = 0;
+  await show(session);
+  if (mine === opening && matchMedia("(min-width: 900px)").matches && !$("dialog").open) $("composer-text").focus();
+}
+
+/* While it cannot be reached at all, connection.js finds out when it is back. */
+function retryLater(error) {
+  unread = true;
+  showBanner("address", { text: explain(error), sticky: true, action: { label: "Try again", run: openAddress } });
+  if (error.status === 0) return;
+  const pause = Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** retry.count++) * (0.5 + Math.random() / 2);
+  retry.timer = setTimeout(openAddress, Math.max(pause, error.retryAfterMs ?? 0));
+}
+
+async function show(session) {
   sessions.select(session?.id ?? null);
   showHead(session);
   showPane("chat");
-  await Promise.all([chat.open(session), board.open(session)]);
-  if (focus && matchMedia("(min-width: 900px)").matches && !$("dialog").open) $("composer-text").focus();
+  const opened = Promise.all([chat.open(session), board.open(session)]);
+  /* The address was changed before the first one was open. */
+  if (sessionIn(location.hash) !== (session?.id ?? null)) await openAddress();
+  await opened;
 }
 
 async function tellSimulator() {
@@ -114,8 +150,6 @@ async function tellSimulator() {
   }
 }
 
-let begun = false;
-
 async function start() {
   watchConnection();
   chat.composer.suggest(SUGGESTIONS);
@@ -130,33 +164,18 @@ async function start() {
     showPane("chat");
     $("composer-text").focus();
   });
-  window.addEventListener("hashchange", () => openAddress());
+  window.addEventListener("hashchange", () => begun && openAddress());
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) comeBack();
   });
   connection.addEventListener("back", comeBack);
   tellSimulator();
-  await begin();
-}
-
-/* The first look at the sessions; tried again whenever the server comes back, until it worked. */
-async function begin() {
-  try {
-    await sessions.load();
-    if (begun) return; /* tried again twice */
-    begun = true;
-    hideBanner("start");
-    await openAddress();
-  } catch (error) {
-    showBanner("start", { text: explain(error), action: { label: "Try again", run: begin } });
-  }
+  await openAddress();
 }
 
 async function comeBack() {
-  if (!begun) {
-    await begin();
-    return;
-  }
+  if (unread) openAddress();
+  if (!begun) return;
   try {
     await sessions.load();
     board.refresh();

@@ -417,6 +417,99 @@ async function busy(page, path) {
   };
 }
 
+test("a question asked while the addressed renovation cannot be read waits for it", () =>
+  withPage(
+    async (page, context) => {
+      const attic = await renovation(page, "Attic");
+      await go(page, attic);
+      /* Not among the first that are listed: its row is read by itself. */
+      await page.route(SESSIONS, (route) =>
+        route.request().method() === "GET" ? route.fulfill({ json: { data: [], nextCursor: null } }) : route.fallback(),
+      );
+      const back = await busy(page, `**/api/sessions/${attic.id}`);
+      await page.reload();
+      await ask(page, DOOR);
+      await page.waitForSelector(".banner >> text=Try again");
+      await page.waitForSelector(".question >> text=/Sending/");
+      back();
+      await finished(page);
+      await titled(page, "Attic");
+      assert.deepEqual(await roles(page), ["user", "assistant"]);
+      assert.equal(await page.locator(".banner >> text=Try again").count(), 0);
+      const { data } = await (await context.request.get(`${server}/api/sessions`)).json();
+      assert.deepEqual(
+        data.map((row) => row.id),
+        [attic.id],
+      );
+    },
+    { expected: BUSY_CONSOLE },
+  ));
+
+test("a renovation that cannot be read leaves the page where it is until it can", () =>
+  withPage(
+    async (page) => {
+      const [attic, bath] = [await renovation(page, "Attic"), await renovation(page, "Bath")];
+      await go(page, attic);
+      const back = await busy(page, `**/api/sessions/${bath.id}`);
+      await page.goto(`${server}/#/sessions/${bath.id}`);
+      await page.waitForSelector(".banner >> text=Try again");
+      assert.equal(await page.textContent("#chat-title"), "Attic");
+      back();
+      await titled(page, "Bath");
+      assert.ok(page.url().endsWith(bath.id));
+    },
+    { expected: BUSY_CONSOLE },
+  ));
+
+test("a question asked while the renovations cannot be read is sent when they can", () =>
+  withPage(
+    async (page) => {
+      await page.waitForSelector("#sessions-empty");
+      const back = await busy(page, SESSIONS);
+      await page.reload({ waitUntil: "domcontentloaded" });
+      await page.waitForSelector(".banner >> text=Try again");
+      assert.equal(await page.locator(".banner:has-text('Try again') [aria-label]").count(), 0);
+      await ask(page, DOOR);
+      await page.waitForSelector(".question >> text=/Sending/");
+      back();
+      await finished(page);
+      assert.deepEqual(await questions(page), [DOOR]);
+      assert.equal(await page.locator(".banner >> text=Try again").count(), 0);
+    },
+    { expected: BUSY_CONSOLE },
+  ));
+
+test("a question asked before anything is open goes where it was asked though the address has changed since", () =>
+  withPage(async (page) => {
+    const [attic, bath] = [await renovation(page, "Attic"), await renovation(page, "Bath")];
+    await go(page, attic);
+    const release = await reloadHolding(page, SESSIONS);
+    await ask(page, DOOR);
+    await page.waitForSelector(".question >> text=/Sending/");
+    await page.goto(`${server}/#/sessions/${bath.id}`);
+    release();
+    await titled(page, "Bath");
+    assert.deepEqual(await questions(page), []);
+    await go(page, attic);
+    await finished(page);
+    assert.deepEqual(await questions(page), [DOOR]);
+    assert.deepEqual(await roles(page), ["user", "assistant"]);
+  }));
+
+test("a renovation that is read late does not take the place of one that was opened after it", () =>
+  withPage(async (page) => {
+    const [attic, bath] = [await renovation(page, "Attic"), await renovation(page, "Bath")];
+    const reads = await keep(page, `**/api/sessions/${attic.id}`);
+    await page.goto(`${server}/#/sessions/${attic.id}`);
+    const late = await reads.next();
+    await go(page, bath);
+    await late.continue();
+    await page.waitForSelector(`#sessions a[href$="${attic.id}"]`);
+    assert.equal(await page.textContent("#chat-title"), "Bath");
+    assert.ok(page.url().endsWith(bath.id));
+    assert.equal(await page.getAttribute("#sessions a[aria-current]", "href"), `#/sessions/${bath.id}`);
+  }));
+
 test("editing a question that was not sent, or taking an idea, keeps what is being typed", () =>
   withPage(
     async (page) => {
