@@ -38,9 +38,9 @@ const board = new BoardView({
 
 const chat = new ChatView({
   onTool: (tool) => board.touch(touchedBy(tool)),
-  startSession: async (text) => {
-    const session = await sessions.add({ title: titleFrom(text) });
-    if (sessions.openId !== null) return session; /* gone elsewhere meanwhile */
+  startSession: async (place) => {
+    const session = await sessions.add({ title: titleFrom(place.start.text) }, place.start.key);
+    if (chat.place !== place || sessionIn(location.hash)) return session; /* gone elsewhere meanwhile, or about to */
     /* The address changes without opening it anew: the question is already on the page. */
     history.pushState(null, "", `#/sessions/${session.id}`);
     sessions.select(session.id);

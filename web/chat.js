@@ -8,23 +8,15 @@ import { showBanner, hideBanner } from "./banners.js";
 import { Composer } from "./composer.js";
 import { streamState } from "./connection.js";
 import { $, h } from "./dom.js";
+import { Place } from "./place.js";
+import { mark, questionElement } from "./question.js";
 import { followTurn } from "./sse.js";
 
 const PAGE = 40;
 const NEAR_PX = 80; /* closer to the end than this, the view sticks to the end */
 
-/* The conversation that a question was asked in: it stays the same whatever the page shows by the time the question is sent. */
-class Place {
-  constructor(session) {
-    this.session = session; /* null: the start page, until a first question makes one */
-    this.starting = null; /* the session being made for a first question */
-    this.opening = null; /* what was said before is on the page, or could not be read */
-    this.own = new Map(); /* questions the server has not confirmed: clientMessageId to {element, isSending} */
-  }
-}
-
 export class ChatView {
-  /* `onTool(tool)`: a tool has run. `startSession(text)`: makes a session for a first question, resolves with it. `onIdle()`: all is answered. */
+  /* `onTool(tool)`: a tool has run. `startSession(place)`: makes a session for its first question, resolves with it. `onIdle()`: all is answered. */
   constructor({ onTool, startSession, onIdle }) {
     this.onTool = onTool;
     this.startSession = startSession;
@@ -33,6 +25,7 @@ export class ChatView {
     this.ended = new Set(); /* ids of turns followed to their end: never a reason to look again */
     /* Which session it is, is known with the first open(); what is asked before waits for it. */
     this.place = new Place(null);
+    this.left = new Set(); /* places shown before whose questions are not all confirmed */
     this.place.opening = new Promise((resolve) => {
       this.begin = resolve;
     });
@@ -74,11 +67,17 @@ export class ChatView {
   /* null shows the start page. What the same conversation did not get stays where it can be sent again. */
   open(session) {
     if (this.begin) this.place.session = session;
-    else if (session?.id !== this.session?.id) this.place = new Place(session);
+    else if (session?.id !== this.session?.id) this.go(session);
     this.place.opening = this.show(session);
     this.begin?.(this.place.opening);
     this.begin = null;
     return this.place.opening;
+  }
+
+  go(session) {
+    if (this.own.size > 0) this.left.add(this.place);
+    this.place = [...this.left].find((place) => place.session?.id === session?.id) ?? new Place(session);
+    this.left.delete(this.place);
   }
 
   async show(session) {
@@ -87,6 +86,7 @@ export class ChatView {
     const { signal } = this.controller;
     this.forget();
     $("messages").replaceChildren(...[...this.own.values()].map(({ element }) => element));
+    $("messages").removeAttribute("aria-busy");
     $("chat-earlier").hidden = true;
     $("chat-latest").hidden = true;
     hideBanner("chat");
@@ -134,16 +134,18 @@ export class ChatView {
     }
   }
 
-  /* Before what is not sent yet. A question of ours whose receipt was lost is found by its clientMessageId: it did arrive. */
+  /* Above all that is shown, so before what is not sent yet. A question of ours whose receipt was lost is found by its clientMessageId:
+   * it did arrive. Returns the elements that are new. */
   placeAll(messages) {
     const elements = [];
     const shown = this.shown();
     for (const message of messages) {
       if (shown.has(message.id)) continue;
-      if (message.role === "user") elements.push(this.arrived(message) ?? this.questionElement(message));
+      if (message.role === "user") elements.push(this.arrived(message) ?? this.storedQuestion(message));
       else if (message.role === "assistant" && !this.isLive(message)) elements.push(this.storedAnswer(message));
     }
     $("messages").prepend(...elements);
+    return elements;
   }
 
   /* Ids of the messages on the page. */
@@ -163,7 +165,7 @@ export class ChatView {
     element.dataset.messageId = messageId;
     delete element.dataset.unsent;
     this.questions.set(turnId, element);
-    this.mark(element, null);
+    mark(element, null);
   }
 
   isLive(message) {
@@ -193,18 +195,9 @@ export class ChatView {
     }
   }
 
-  questionElement({ content, turnId = null, id = null }) {
-    const element = h(
-      "li",
-      { class: "message question", dataset: id ? { messageId: id } : {} },
-      h("h3", { class: "who", text: "You" }),
-      h(
-        "div",
-        { class: "bubble" },
-        content.split("\n").flatMap((line, i) => (i ? [h("br"), line] : [line])),
-      ),
-    );
-    element.questionText = content;
+  storedQuestion({ content, id, turnId }) {
+    const element = questionElement(content);
+    element.dataset.messageId = id;
     if (turnId) this.questions.set(turnId, element);
     return element;
   }
@@ -224,8 +217,8 @@ export class ChatView {
     for (const turn of turns) {
       const question = this.questions.get(turn.id) ?? null;
       if (["queued", "running", "waiting_approval"].includes(turn.status)) this.enqueue(turn.id, question);
-      else if (turn.status === "cancelled") this.mark(question, "Not answered: it was stopped while it waited.");
-      else if (turn.error) this.mark(question, turn.error.message);
+      else if (turn.status === "cancelled") mark(question, "Not answered: it was stopped while it waited.");
+      else if (turn.error) mark(question, turn.error.message);
     }
     this.pump();
   }
@@ -242,18 +235,8 @@ export class ChatView {
       if (!element || (i === 0 && !this.current)) return;
       if (element.queuedFor === turnId) return;
       element.queuedFor = turnId;
-      this.mark(
-        element,
-        "Waiting for the answer before",
-        h("button", { class: "link", type: "button", text: "Remove", on: { click: () => this.dequeue(turnId) } }),
-      );
+      mark(element, "Waiting for the answer before", { Remove: () => this.dequeue(turnId) });
     });
-  }
-
-  mark(element, text, ...more) {
-    if (!element) return;
-    element.querySelector(".mark")?.remove();
-    if (text) element.append(h("p", { class: "mark" }, h("span", { text }), ...more));
   }
 
   /* Takes a waiting question back. */
@@ -263,7 +246,7 @@ export class ChatView {
       const turn = await api.post(`/api/turns/${turnId}/cancel`);
       if (turn.status !== "cancelled" || !entry) return;
       this.waiting = this.waiting.filter((waiting) => waiting !== entry);
-      this.mark(entry.element, "Removed before it was answered.");
+      mark(entry.element, "Removed before it was answered.");
       this.composer.focus();
     } catch (error) {
       showBanner("chat", { text: explain(error) });
@@ -278,7 +261,7 @@ export class ChatView {
     }
     const { signal } = this.controller;
     const { turnId, element } = this.waiting.shift();
-    this.mark(element, null);
+    mark(element, null);
     const answer = new Answer({ onTool: this.onTool, onRetry: () => this.askAgain(turnId) });
     this.current = { turnId, answer };
     answer.onRender = () => this.grown();
@@ -338,10 +321,7 @@ export class ChatView {
   async ask(content) {
     hideBanner("chat");
     $("welcome").hidden = true;
-    const element = this.questionElement({ content });
-    $("messages").append(element);
-    this.toEnd(true);
-    await this.send(element, newId());
+    await this.send(questionElement(content), newId());
   }
 
   askAgain(turnId) {
@@ -354,74 +334,72 @@ export class ChatView {
   async send(element, clientMessageId) {
     const { place } = this; /* another one later: this page shows another conversation */
     place.own.set(clientMessageId, { element, isSending: true });
-    this.mark(element, "Sending");
     delete element.dataset.unsent;
+    mark(element, "Sending");
+    $("messages").append(element);
+    this.toEnd(true);
     try {
-      await place.opening; /* the question comes after what was said before */
-      place.session ??= await (place.starting ??= this.startSession(element.questionText));
-      const body = { content: element.questionText, clientMessageId };
-      const { message, turn } = await api.post(`/api/conversations/${place.session.conversationId}/messages`, body);
-      if (this.place !== place) return;
-      place.own.delete(clientMessageId);
+      const { message, turn } = await place.inTurn(() => this.post(place, element.questionText, clientMessageId));
+      if (!place.own.delete(clientMessageId)) return; /* read again meanwhile, and found */
+      if (place.own.size === 0) this.left.delete(place);
+      if (!element.isConnected) return; /* gone elsewhere: it is read when the place is opened again */
       this.confirm(element, message.id, turn.id);
+      await place.opened(); /* what is answered before it comes first */
+      if (!element.isConnected) return;
       this.enqueue(turn.id, element);
       this.pump();
     } catch (error) {
-      place.starting = null;
-      if (this.place !== place || !place.own.has(clientMessageId)) return;
-      this.showUnsent(element, clientMessageId, error);
-    } finally {
-      if (this.place === place) this.showState();
+      if (place.own.has(clientMessageId)) this.showUnsent(place, element, clientMessageId, error);
     }
   }
 
-  showUnsent(element, clientMessageId, error) {
-    this.own.set(clientMessageId, { element, isSending: false });
-    this.mark(
-      element,
-      `Not sent. ${explain(error)}`,
-      h("button", {
-        class: "link",
-        type: "button",
-        text: "Send again",
-        on: { click: () => this.send(element, clientMessageId) },
-      }),
-      h("button", {
-        class: "link",
-        type: "button",
-        text: "Edit",
-        on: { click: () => this.takeBack(element, clientMessageId) },
-      }),
-    );
+  async post(place, content, clientMessageId) {
+    await place.opened(); /* the question comes after what was said before */
+    if (!place.session) {
+      place.start ??= { text: content, key: clientMessageId };
+      place.session = await this.startSession(place);
+    }
+    return api.post(`/api/conversations/${place.session.conversationId}/messages`, { content, clientMessageId });
+  }
+
+  showUnsent(place, element, clientMessageId, error) {
+    place.own.set(clientMessageId, { element, isSending: false });
+    mark(element, `Not sent. ${explain(error)}`, {
+      "Send again": () => this.send(element, clientMessageId),
+      Edit: () => this.takeBack(element, clientMessageId),
+    });
     element.dataset.unsent = "true";
   }
 
   takeBack(element, clientMessageId) {
     this.own.delete(clientMessageId);
+    if (this.place.start?.key === clientMessageId) this.place.start = null;
     this.composer.putBefore(element.questionText);
     element.remove();
     this.composer.focus();
   }
 
   async loadEarlier() {
+    const { cursor } = this;
+    if (!cursor) return; /* already under way */
+    this.cursor = null;
     const { signal } = this.controller;
     const area = $("chat-scroll");
     try {
-      const path = `/api/conversations/${this.session.conversationId}/messages?limit=${PAGE}&cursor=${encodeURIComponent(this.cursor)}`;
+      const path = `/api/conversations/${this.session.conversationId}/messages?limit=${PAGE}&cursor=${encodeURIComponent(cursor)}`;
       const page = await api.get(path, { signal });
+      if (signal.aborted) return;
       this.cursor = page.nextCursor;
       $("chat-earlier").hidden = !this.cursor;
       const below = area.scrollHeight - area.scrollTop;
-      const elements = page.data
-        .reverse()
-        .filter((m) => m.role === "user" || m.role === "assistant")
-        .map((m) => (m.role === "user" ? this.questionElement(m) : this.storedAnswer(m)));
-      $("messages").prepend(...elements);
+      const [first] = this.placeAll(page.data.reverse());
       area.scrollTop = area.scrollHeight - below;
-      elements[0]?.setAttribute("tabindex", "-1");
-      elements[0]?.focus({ preventScroll: true });
+      first?.setAttribute("tabindex", "-1");
+      first?.focus({ preventScroll: true });
     } catch (error) {
-      if (!signal.aborted) showBanner("chat", { text: explain(error) });
+      if (signal.aborted) return;
+      this.cursor = cursor;
+      showBanner("chat", { text: explain(error) });
     }
   }
 

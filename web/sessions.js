@@ -127,11 +127,11 @@ export class SessionsView {
     });
   }
 
-  /* Also used for the first question on the start page. */
-  async add({ title, totalBudget = "", currency = "USD" }) {
+  /* Also used for the first question on the start page. However often it is tried with one `key`, it is one session. */
+  async add({ title, totalBudget = "", currency = "USD" }, key = newId()) {
     const body = { title, currency };
     if (totalBudget !== "") body.totalBudget = readAmount(totalBudget);
-    const row = await api.post("/api/sessions", body, { idempotencyKey: newId() });
+    const row = await api.post("/api/sessions", body, { idempotencyKey: key });
     this.put(row);
     return row;
   }

@@ -406,6 +406,105 @@ const DOOR = "What does a door cost? [sim:words=8]";
 const WINDOW = "What does a window cost? [sim:words=8]";
 const questions = (page) => page.locator(".question .bubble").allTextContents();
 
+test("a question that is being sent, or could not be, is there when one comes back to its conversation", () =>
+  withPage(
+    async (page) => {
+      const [attic, bath] = [await renovation(page, "Attic"), await renovation(page, "Bath")];
+      const posts = await keep(page, MESSAGES, "POST");
+      await go(page, attic);
+      await ask(page, DOOR);
+      const first = await posts.next();
+      await go(page, bath);
+      assert.deepEqual(await questions(page), []);
+      await go(page, attic);
+      await page.waitForSelector(".question >> text=/Sending/");
+      await go(page, bath);
+      await first.fulfill(BUSY);
+      await go(page, attic);
+      await page.click(".question[data-unsent] >> text=Send again");
+      await (await posts.next()).continue();
+      await finished(page);
+      assert.deepEqual(await questions(page), [DOOR]);
+      assert.equal(await page.locator(".question .mark").count(), 0);
+      assert.deepEqual(await roles(page), ["user", "assistant"]);
+    },
+    { expected: BUSY_CONSOLE },
+  ));
+
+test("a question that arrives after its conversation was opened again is shown with its answer", () =>
+  withPage(async (page) => {
+    const [attic, bath] = [await renovation(page, "Attic"), await renovation(page, "Bath")];
+    const posts = await keep(page, MESSAGES, "POST");
+    await go(page, attic);
+    await ask(page, DOOR);
+    const post = await posts.next();
+    await go(page, bath);
+    const read = page.waitForResponse(
+      (response) => MESSAGES.test(response.url()) && response.url().includes(attic.conversationId),
+    );
+    await go(page, attic);
+    await read;
+    await page.waitForSelector("#messages:not([aria-busy]) .question >> text=/Sending/");
+    await post.continue();
+    await finished(page);
+    assert.deepEqual(await questions(page), [DOOR]);
+    assert.equal(await page.locator(".question .mark").count(), 0);
+  }));
+
+test("a question that arrives while its conversation is read again is shown once, with its answer", () =>
+  withPage(async (page) => {
+    const [attic, bath] = [await renovation(page, "Attic"), await renovation(page, "Bath")];
+    const posts = await keep(page, MESSAGES, "POST");
+    await go(page, attic);
+    await ask(page, DOOR);
+    const post = await posts.next();
+    await go(page, bath);
+    const release = await hold(page, `**/api/conversations/${attic.conversationId}**`);
+    await go(page, attic);
+    await post.continue();
+    await page.waitForFunction(() => document.querySelector(".question") && !document.querySelector(".question .mark"));
+    release();
+    await finished(page);
+    assert.deepEqual(await questions(page), [DOOR]);
+    assert.equal(await page.locator(".message").count(), 2);
+  }));
+
+test("a first question is on the start page again while its renovation is made, and that opens there", () =>
+  withPage(async (page) => {
+    const attic = await renovation(page, "Attic");
+    const create = await hold(page, SESSIONS, "POST");
+    await ask(page, DOOR);
+    await page.waitForSelector(".question >> text=/Sending/");
+    await go(page, attic);
+    assert.deepEqual(await questions(page), []);
+    await go(page, null);
+    await page.waitForSelector(".question >> text=/Sending/");
+    assert.equal(await page.isVisible("#welcome"), false);
+    create();
+    await finished(page);
+    await titled(page, "What does a door cost");
+    assert.deepEqual(await questions(page), [DOOR]);
+    assert.deepEqual(await roles(page), ["user", "assistant"]);
+    assert.equal(await page.locator("#sessions li").count(), 2);
+  }));
+
+test("a first question whose renovation was made without a receipt makes no second one", () =>
+  withPage(
+    async (page, context) => {
+      const creates = await keep(page, SESSIONS, "POST");
+      await ask(page, DOOR);
+      const create = await creates.next();
+      await create.fetch();
+      await create.fulfill(BUSY);
+      await page.click(".question[data-unsent] >> text=Send again");
+      await (await creates.next()).continue();
+      await finished(page);
+      const { data } = await (await context.request.get(`${server}/api/sessions`)).json();
+      assert.equal(data.length, 1);
+    },
+    { expected: BUSY_CONSOLE },
+  ));
+
 /* While the server is busy for requests at `path`; what this returns ends it. */
 async function busy(page, path) {
   let ended = false;
@@ -510,6 +609,34 @@ test("a renovation that is read late does not take the place of one that was ope
     assert.equal(await page.getAttribute("#sessions a[aria-current]", "href"), `#/sessions/${bath.id}`);
   }));
 
+test("questions arrive in the order they were asked in, also when the one before could not be sent", () =>
+  withPage(
+    async (page) => {
+      const attic = await renovation(page, "Attic");
+      await go(page, attic);
+      const posts = await keep(page, MESSAGES, "POST");
+      await ask(page, DOOR);
+      await ask(page, WINDOW);
+      await page.waitForFunction(() => document.querySelectorAll(".question .mark").length === 2);
+      const first = await posts.next();
+      assert.equal(first.request().postDataJSON().content, DOOR);
+      await requested(page);
+      assert.equal(posts.count(), 1, "the second waits for the first");
+      await first.fulfill(BUSY);
+      await (await posts.next()).continue();
+      await finished(page);
+      await page.click(".question[data-unsent] >> text=Send again");
+      await (await posts.next()).continue();
+      await finished(page, 2);
+      assert.deepEqual(await questions(page), [WINDOW, DOOR]);
+      assert.deepEqual(
+        (await stored(page)).messages.filter((row) => row.role === "user").map((row) => row.content),
+        [WINDOW, DOOR],
+      );
+    },
+    { expected: BUSY_CONSOLE },
+  ));
+
 test("editing a question that was not sent, or taking an idea, keeps what is being typed", () =>
   withPage(
     async (page) => {
@@ -536,6 +663,42 @@ test("editing a question that was not sent, or taking an idea, keeps what is bei
     },
     { expected: BUSY_CONSOLE },
   ));
+
+test("earlier messages are shown once however often they are asked for", () =>
+  withPage(async (page) => {
+    await ask(page, DOOR);
+    await finished(page);
+    await ask(page, WINDOW);
+    await finished(page, 2);
+    /* Pages of two messages, so that there are earlier ones. */
+    await page.route(MESSAGES, (route) =>
+      route.continue({ url: route.request().url().replace("limit=40", "limit=2") }),
+    );
+    const earlier = await keep(page, /\/messages\?.*cursor=/);
+    await page.reload();
+    await page.waitForSelector(".answer");
+    assert.deepEqual(await questions(page), [WINDOW]);
+    await page.click("#chat-earlier");
+    await page.click("#chat-earlier");
+    const read = await earlier.next();
+    await requested(page);
+    assert.equal(earlier.count(), 1);
+    await read.fallback();
+    await page.waitForFunction(() => document.querySelectorAll(".answer").length === 2);
+    assert.deepEqual(await questions(page), [DOOR, WINDOW]);
+    assert.equal(await page.isVisible("#chat-earlier"), false);
+  }));
+
+test("the start page is not busy with a conversation that was left before it was read", () =>
+  withPage(async (page) => {
+    const attic = await renovation(page, "Attic");
+    const release = await hold(page, `**/api/conversations/${attic.conversationId}`);
+    await go(page, attic);
+    await page.waitForSelector("#messages[aria-busy]", { state: "attached" });
+    await go(page, null);
+    assert.equal(await page.locator("#messages[aria-busy]").count(), 0);
+    release();
+  }));
 
 test("a renovation that is deleted slowly leaves the focus in the question box", () =>
   withPage(async (page) => {
