@@ -38,7 +38,7 @@ struct db_param db_uuid(struct db_uuid *room, const struct uuid *id);
 
 /* e is ERROR_NONE with a result; ERROR_CONFLICT for a unique or foreign key violation, ERROR_VALIDATION_FAILED for data exceptions
  * (class 22 and 23514: what our own checks should have caught), both with a result for db_result_constraint; ERROR_DATABASE_UNAVAILABLE (connection lost: a write may or may not have
- * happened), ERROR_OVERLOADED (too many waiting), ERROR_TIMEOUT (deadline), ERROR_INTERNAL (any other SQL error, logged) without. */
+ * happened), ERROR_OVERLOADED (too many waiting, or each attempt met others who changed the same rows), ERROR_TIMEOUT (deadline), ERROR_INTERNAL (any other SQL error, logged) without. */
 typedef void(db_done_fn)(void *arg, enum error e, const struct db_result *result);
 
 MUST_CHECK enum error db_open(

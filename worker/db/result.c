@@ -139,10 +139,10 @@ static const struct {
 	{ "22", ERROR_VALIDATION_FAILED, FATE_ANSWER },    /* data exceptions */
 	{ "57014", ERROR_TIMEOUT,
 		FATE_ANSWER }, /* query_canceled: statement_timeout, or a cancel at the end of a drain */
-	{ "55P03", ERROR_TIMEOUT, FATE_ANSWER },          /* lock_not_available */
-	{ "40001", ERROR_CONFLICT, FATE_RETRY },          /* serialization_failure */
-	{ "40P01", ERROR_CONFLICT, FATE_RETRY },          /* deadlock_detected */
-	{ "26000", ERROR_INTERNAL, FATE_RETRY },          /* invalid_sql_statement_name: a pooler or DISCARD took it */
+	{ "55P03", ERROR_TIMEOUT, FATE_ANSWER },   /* lock_not_available */
+	{ "40001", ERROR_OVERLOADED, FATE_RETRY }, /* serialization_failure: not the caller's fault, only bad luck, */
+	{ "40P01", ERROR_OVERLOADED, FATE_RETRY }, /* deadlock_detected: so it must not look like one */
+	{ "26000", ERROR_INTERNAL, FATE_RETRY },   /* invalid_sql_statement_name: a pooler or DISCARD took it */
 	{ "57P", ERROR_DATABASE_UNAVAILABLE, FATE_LOST }, /* admin_shutdown, crash_shutdown, cannot_connect_now, ... */
 	{ "08", ERROR_DATABASE_UNAVAILABLE, FATE_LOST },  /* connection exceptions, also from poolers */
 	{ "25006", ERROR_DATABASE_UNAVAILABLE, FATE_LOST }, /* read_only_sql_transaction: this server was demoted */
