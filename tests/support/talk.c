@@ -113,6 +113,25 @@ struct json_object *talk_answer(struct talk *t, const char *turn)
 	return found;
 }
 
+struct json_object *talk_model_calls(struct talk *t)
+{
+	struct reply r = simulator_request(t->server, "GET", "/sim/log", NULL);
+	struct json_object *calls = json_object_new_array();
+	char *rest = NULL;
+
+	cr_assert_eq(r.status, 200);
+	for (char *line = strtok_r(r.body, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+		struct json_object *entry = json_tokener_parse(line);
+
+		if (strcmp(json_at(entry, "method"), "streamGenerateContent") == 0)
+			json_object_array_add(calls, entry);
+		else
+			json_object_put(entry);
+	}
+	reply_free(&r);
+	return calls;
+}
+
 /* --- following -------------------------------------------------------------------------------------------------------------- */
 
 static void append(char **at, const char *text)

@@ -41,6 +41,8 @@ struct followed {
 struct followed talk_follow(struct talk *t, const char *turn, const char *from, int timeout_ms);
 void followed_free(struct followed *f);
 
+/* What the simulator was asked for answers so far: a list of the lines of its log (model, body, status), oldest first; put with json_object_put. */
+struct json_object *talk_model_calls(struct talk *t);
 /* The worker that writes a turn, from its lease; 0 when nobody does. */
 pid_t talk_writer(struct talk *t, const char *turn);
 

@@ -71,6 +71,7 @@ static void prompt_add_question(struct prompt *p, struct text text)
 	if (c == NULL || !c->is_question)
 		c = prompt_push(p, MESSAGE_ROLE_USER);
 	c->is_question = true;
+	c->messages++;
 
 	size_t before = buffer_length(&c->parts);
 
@@ -104,8 +105,11 @@ void prompt_add_model(struct prompt *p, struct text parts_json, const char *mode
 	if (inside.length == 0)
 		return; /* an empty content is refused by the provider */
 
+	const struct prompt_content *before = prompt_last(p);
+	bool is_first = before == NULL || before->is_question;
 	struct prompt_content *c = prompt_push(p, MESSAGE_ROLE_MODEL);
 
+	c->messages = is_first ? 1 : 0;
 	c->model = must_strdup(model);
 	buffer_append_text(&c->parts, inside);
 	p->bytes += inside.length;
@@ -125,20 +129,30 @@ void prompt_add_result(struct prompt *p, struct text call_id, struct text name, 
 	p->bytes += buffer_length(&c->parts) - before;
 }
 
-/* Leaves out the oldest whole exchanges until the rest fits. */
-static void prompt_cut(struct prompt *p, size_t bytes_max, int messages_min)
+/* Where the history may begin: from the newest exchange back, as long as it fits or fewer than `messages_min` messages would stay. */
+static size_t prompt_first(const struct prompt *p, size_t bytes_max, int messages_min)
 {
-	size_t bytes = 0, cut = 0, kept = 0;
+	size_t bytes = 0, first = p->count;
+	int seen = 0, kept = 0;
 
 	for (size_t i = p->count; i-- > 0;) {
 		bytes += buffer_length(&p->contents[i].parts);
-		kept++;
+		seen += p->contents[i].messages;
 		if (!p->contents[i].is_question)
 			continue;
-		if (bytes > bytes_max && kept > (size_t)messages_min && i + 1 < p->count)
+		if (bytes > bytes_max && kept > 0 && kept >= messages_min)
 			break;
-		cut = i;
+		first = i;
+		kept = seen;
 	}
+	return first < p->count ? first : 0;
+}
+
+/* Leaves out the oldest whole exchanges until the rest fits. */
+static void prompt_cut(struct prompt *p, size_t bytes_max, int messages_min)
+{
+	size_t cut = prompt_first(p, bytes_max, messages_min);
+
 	for (size_t i = 0; i < cut; i++) {
 		p->bytes -= buffer_length(&p->contents[i].parts);
 		content_fini(&p->contents[i]);

@@ -12,9 +12,10 @@ struct prompt_content {
 	enum message_role role;
 	struct buffer parts; /* provider parts, without the brackets of the array */
 	char *model;         /* who made them, NULL for the user's side */
-	bool is_question;    /* a user's text: the history may be cut before it */
-	bool is_current;     /* of this turn */
-	bool is_results;     /* answers to calls */
+	int messages; /* as the history's readers count them: questions in it; 1 for the first content of an answer; 0 for the rest of it */
+	bool is_question; /* a user's text: the history may be cut before it */
+	bool is_current;  /* of this turn */
+	bool is_results;  /* answers to calls */
 };
 
 struct prompt {
