@@ -135,6 +135,21 @@ Test(breaker, quota_opens_for_its_time_at_once)
 	cr_assert_eq(b->reason, BREAKER_QUOTA);
 }
 
+Test(breaker, refused_credentials_keep_it_open_until_a_probe_succeeds)
+{
+	int64_t now_ms = 1000;
+
+	for (int i = 0; i < 3; i++, now_ms += 15000) {
+		breaker_open(b, BREAKER_CREDENTIALS, 15000, now_ms);
+		cr_assert_eq(b->reason, BREAKER_CREDENTIALS);
+		cr_assert_eq(breaker_enter(b, now_ms + 14999), BREAKER_OPEN);
+		cr_assert_eq(breaker_enter(b, now_ms + 15000), BREAKER_PROBE);
+		cr_assert_eq(breaker_enter(b, now_ms + 15000), BREAKER_OPEN, "one at a time");
+	}
+	breaker_success(b, now_ms);
+	cr_assert_eq(breaker_enter(b, now_ms), BREAKER_CLOSED);
+}
+
 Test(breaker, retries_have_a_budget)
 {
 	int spent = 0;

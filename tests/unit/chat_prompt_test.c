@@ -142,3 +142,21 @@ Test(prompt, questions_without_an_answer_are_one_content_and_as_many_messages)
 	cr_expect(!has("\"question 8\""), "two questions and an exchange are four");
 	cr_expect_eq(prompt.count, 3);
 }
+
+Test(prompt, signatures_that_were_refused_do_not_go_back_and_later_ones_do)
+{
+	const struct model_content *view;
+	size_t count;
+
+	exchange(1, true);
+	add("user", "now");
+	load(1000000, 10);
+	prompt_add_model(&prompt, TEXT("[{\"functionCall\":{\"name\":\"f\"}}]"), "gemini-3.5-flash-lite");
+	prompt_add_result(&prompt, TEXT("fc_2"), TEXT("f"), TEXT("{}"));
+	prompt_void_signatures(&prompt);
+	prompt_add_model(&prompt, TEXT("[{\"text\":\"b\",\"thoughtSignature\":\"QQ==\"}]"), "gemini-3.5-flash-lite");
+	view = prompt_view(&prompt, TEXT_NONE, &count);
+	cr_assert_eq(count, prompt.count);
+	for (size_t i = 0; i < count; i++)
+		cr_expect_eq(view[i].is_unsigned, i + 1 < count, "%zu of %zu", i, count);
+}

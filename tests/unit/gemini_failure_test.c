@@ -20,56 +20,67 @@
 #define PER_MINUTE "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
 #define PER_DAY    "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
 
+#define NONE 0
+#define ONCE 1
+#define MANY MODEL_RETRIES_MANY
+
 static const struct {
 	int http_status;
 	const char *body, *retry_after;
 	enum model_failure class;
-	bool is_retryable;
+	int retries;
 	int64_t retry_after_ms; /* -1: some time within a day */
 	const char *reason;
 	unsigned refused;
 } answers[] = {
-	{ 400, ERROR_BODY("INVALID_ARGUMENT", "Bad turn order", ""), NULL, MODEL_BAD_REQUEST, false, 0,
-		"Bad turn order", 0 },
-	{ 400, ERROR_BODY("INVALID_ARGUMENT", "no", INFO("API_KEY_INVALID")), NULL, MODEL_AUTH, false, 0,
+	{ 400, ERROR_BODY("INVALID_ARGUMENT", "Bad turn order", ""), NULL, MODEL_BAD_REQUEST, NONE, 0, "Bad turn order",
+		0 },
+	{ 400, ERROR_BODY("INVALID_ARGUMENT", "no", INFO("API_KEY_INVALID")), NULL, MODEL_AUTH, NONE, 0,
 		"API_KEY_INVALID", 0 },
 	{ 400, ERROR_BODY("INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", ""), NULL, MODEL_AUTH,
-		false, 0, "", 0 },
-	{ 400, ERROR_BODY("FAILED_PRECONDITION", "User location is not supported", ""), NULL, MODEL_AUTH, false, 0, "",
+		NONE, 0, "", 0 },
+	{ 400, ERROR_BODY("FAILED_PRECONDITION", "User location is not supported", ""), NULL, MODEL_AUTH, NONE, 0, "",
 		0 },
-	{ 400, ERROR_BODY("INVALID_ARGUMENT", "temperature is not supported", ""), NULL, MODEL_BAD_REQUEST, false, 0,
+	{ 400, ERROR_BODY("INVALID_ARGUMENT", "temperature is not supported", ""), NULL, MODEL_BAD_REQUEST, NONE, 0,
 		"temperature is not supported", MEMBER_TEMPERATURE },
-	{ 400, ERROR_BODY("INVALID_ARGUMENT", "thinking_level MINIMAL is unknown", ""), NULL, MODEL_BAD_REQUEST, false,
+	{ 400, ERROR_BODY("INVALID_ARGUMENT", "thinking_level MINIMAL is unknown", ""), NULL, MODEL_BAD_REQUEST, NONE,
 		0, "thinking_level MINIMAL is unknown", MEMBER_THINKING },
 	{ 400, ERROR_BODY("INVALID_ARGUMENT", "Thinking level is not supported for this model.", ""), NULL,
-		MODEL_BAD_REQUEST, false, 0, "Thinking level is not supported for this model.", MEMBER_THINKING },
-	{ 401, ERROR_BODY("UNAUTHENTICATED", "", INFO("ACCESS_TOKEN_TYPE_UNSUPPORTED")), NULL, MODEL_AUTH, false, 0,
+		MODEL_BAD_REQUEST, NONE, 0, "Thinking level is not supported for this model.", MEMBER_THINKING },
+	{ 400, ERROR_BODY("INVALID_ARGUMENT", "Corrupted thought signature.", ""), NULL, MODEL_BAD_REQUEST, ONCE, 0,
+		"Corrupted thought signature.", 0 },
+	{ 400,
+		ERROR_BODY(
+			"INVALID_ARGUMENT", "Function call is missing a thought_signature in functionCall parts.", ""),
+		NULL, MODEL_BAD_REQUEST, ONCE, 0, "Function call is missing a thought_signature in functionCall parts.",
+		0 },
+	{ 401, ERROR_BODY("UNAUTHENTICATED", "", INFO("ACCESS_TOKEN_TYPE_UNSUPPORTED")), NULL, MODEL_AUTH, NONE, 0,
 		"ACCESS_TOKEN_TYPE_UNSUPPORTED", 0 },
-	{ 403, ERROR_BODY("PERMISSION_DENIED", "", INFO("SERVICE_DISABLED")), NULL, MODEL_AUTH, false, 0,
+	{ 403, ERROR_BODY("PERMISSION_DENIED", "", INFO("SERVICE_DISABLED")), NULL, MODEL_AUTH, NONE, 0,
 		"SERVICE_DISABLED", 0 },
-	{ 404, ERROR_BODY("NOT_FOUND", "models/x is not found", ""), NULL, MODEL_GONE, false, 0, "", 0 },
-	{ 408, "", NULL, MODEL_DOWN, true, 0, "", 0 },
-	{ 413, "<html>too large</html>", NULL, MODEL_BAD_REQUEST, false, 0, "", 0 },
+	{ 404, ERROR_BODY("NOT_FOUND", "models/x is not found", ""), NULL, MODEL_GONE, NONE, 0, "", 0 },
+	{ 408, "", NULL, MODEL_DOWN, MANY, 0, "", 0 },
+	{ 413, "<html>too large</html>", NULL, MODEL_BAD_REQUEST, NONE, 0, "", 0 },
 	{ 429, ERROR_BODY("RESOURCE_EXHAUSTED", "quota", QUOTA(PER_MINUTE) "," RETRY("26s")), NULL, MODEL_RATE_LIMITED,
-		true, 26000, PER_MINUTE, 0 },
-	{ 429, ERROR_BODY("RESOURCE_EXHAUSTED", "quota", RETRY("0.5s")), "7", MODEL_RATE_LIMITED, true, 500, "", 0 },
+		MANY, 26000, PER_MINUTE, 0 },
+	{ 429, ERROR_BODY("RESOURCE_EXHAUSTED", "quota", RETRY("0.5s")), "7", MODEL_RATE_LIMITED, MANY, 500, "", 0 },
 	{ 429, ERROR_BODY("RESOURCE_EXHAUSTED", "quota", QUOTA(PER_DAY) "," RETRY("45.578569677s")), NULL,
-		MODEL_QUOTA_DAY, false, -1, PER_DAY, 0 },
-	{ 429, "", "7", MODEL_RATE_LIMITED, true, 7000, "", 0 },
-	{ 429, "{\"error\":{\"code\":429}}", NULL, MODEL_RATE_LIMITED, true, 0, "", 0 },
-	{ 500, ERROR_BODY("INTERNAL", "", ""), NULL, MODEL_DOWN, true, 0, "", 0 },
-	{ 502, "<html><title>502</title></html>", NULL, MODEL_DOWN, true, 0, "", 0 },
-	{ 503, ERROR_BODY("UNAVAILABLE", "The model is overloaded.", ""), "3", MODEL_OVERLOADED, true, 3000, "", 0 },
-	{ 503, "[" ERROR_BODY("UNAVAILABLE", "an array", RETRY("2s")) "]", NULL, MODEL_OVERLOADED, true, 2000, "", 0 },
-	{ 504, ERROR_BODY("DEADLINE_EXCEEDED", "", ""), NULL, MODEL_SLOW, true, 0, "", 0 },
-	{ 302, "", NULL, MODEL_BROKEN, false, 0, "", 0 },
+		MODEL_QUOTA_DAY, NONE, -1, PER_DAY, 0 },
+	{ 429, "", "7", MODEL_RATE_LIMITED, MANY, 7000, "", 0 },
+	{ 429, "{\"error\":{\"code\":429}}", NULL, MODEL_RATE_LIMITED, MANY, 0, "", 0 },
+	{ 500, ERROR_BODY("INTERNAL", "", ""), NULL, MODEL_DOWN, ONCE, 0, "", 0 },
+	{ 502, "<html><title>502</title></html>", NULL, MODEL_DOWN, MANY, 0, "", 0 },
+	{ 503, ERROR_BODY("UNAVAILABLE", "The model is overloaded.", ""), "3", MODEL_OVERLOADED, MANY, 3000, "", 0 },
+	{ 503, "[" ERROR_BODY("UNAVAILABLE", "an array", RETRY("2s")) "]", NULL, MODEL_OVERLOADED, MANY, 2000, "", 0 },
+	{ 504, ERROR_BODY("DEADLINE_EXCEEDED", "", ""), NULL, MODEL_SLOW, ONCE, 0, "", 0 },
+	{ 302, "", NULL, MODEL_BROKEN, NONE, 0, "", 0 },
 	{ 429,
 		"{\"error\":{\"details\":[null,7,{},{\"@type\":8},{\"@type\":\"type.googleapis.com/"
 		"google.rpc.QuotaFailure\","
 		"\"violations\":[null,{\"quotaId\":1}]}]}}",
-		NULL, MODEL_RATE_LIMITED, true, 0, "", 0 },
-	{ 400, "{\"error\":\"words\"}", NULL, MODEL_BAD_REQUEST, false, 0, "", 0 },
-	{ 400, "{\"error\":[]}", NULL, MODEL_BAD_REQUEST, false, 0, "", 0 },
+		NULL, MODEL_RATE_LIMITED, MANY, 0, "", 0 },
+	{ 400, "{\"error\":\"words\"}", NULL, MODEL_BAD_REQUEST, NONE, 0, "", 0 },
+	{ 400, "{\"error\":[]}", NULL, MODEL_BAD_REQUEST, NONE, 0, "", 0 },
 };
 
 Test(gemini_failure, answers_are_sorted_by_status_and_details)
@@ -82,7 +93,9 @@ Test(gemini_failure, answers_are_sorted_by_status_and_details)
 		failure_from_answer(&f, tokener, answers[i].http_status, text_of(answers[i].body),
 			text_of(answers[i].retry_after), "");
 		cr_assert_eq(f.class, answers[i].class, "%zu: class %d", i, f.class);
-		cr_assert_eq(f.is_retryable, answers[i].is_retryable, "%zu", i);
+		cr_assert_eq(f.retries, answers[i].retries, "%zu: %d", i, f.retries);
+		cr_assert_eq(
+			f.is_signature_refused, answers[i].http_status == 400 && answers[i].retries == ONCE, "%zu", i);
 		if (answers[i].retry_after_ms >= 0)
 			cr_assert_eq(f.retry_after_ms, answers[i].retry_after_ms, "%zu: %lld", i,
 				(long long)f.retry_after_ms);
@@ -193,14 +206,14 @@ Test(gemini_failure, connections_that_break_are_worth_another_attempt)
 		enum transfer_result result;
 		int status;
 		enum model_failure class;
-		bool is_retryable;
+		int retries;
 	} ends[] = {
-		{ TRANSFER_UNREACHABLE, 0, MODEL_DOWN, true },
-		{ TRANSFER_UNTRUSTED, 0, MODEL_DOWN, false },
-		{ TRANSFER_LOST, 0, MODEL_DOWN, true },
-		{ TRANSFER_LOST, 200, MODEL_BROKEN, true },
-		{ TRANSFER_TIMED_OUT, 200, MODEL_SLOW, true },
-		{ TRANSFER_COMPLETE, 200, MODEL_BROKEN, true },
+		{ TRANSFER_UNREACHABLE, 0, MODEL_DOWN, MANY },
+		{ TRANSFER_UNTRUSTED, 0, MODEL_DOWN, NONE },
+		{ TRANSFER_LOST, 0, MODEL_DOWN, MANY },
+		{ TRANSFER_LOST, 200, MODEL_BROKEN, MANY },
+		{ TRANSFER_TIMED_OUT, 200, MODEL_SLOW, MANY },
+		{ TRANSFER_COMPLETE, 200, MODEL_BROKEN, MANY },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(ends); i++) {
@@ -208,7 +221,7 @@ Test(gemini_failure, connections_that_break_are_worth_another_attempt)
 
 		failure_from_transfer(&f, ends[i].result, ends[i].status);
 		cr_assert_eq(f.class, ends[i].class, "%zu", i);
-		cr_assert_eq(f.is_retryable, ends[i].is_retryable, "%zu", i);
+		cr_assert_eq(f.retries, ends[i].retries, "%zu", i);
 		cr_assert_eq(f.http_status, ends[i].status);
 	}
 }

@@ -130,6 +130,31 @@ Test(gemini_parts, stored_parts_are_made_fit_for_another_model)
 	json_tokener_free(tokener);
 }
 
+/* Whatever the name of the model promised: it has refused what it was sent, or missed something. */
+Test(gemini_parts, refused_signatures_give_way_to_the_placeholder_and_ids_stay)
+{
+	static const char *const models[] = { "gemini-3.8-flash", "gemini-2.5-flash" };
+	struct json_tokener *tokener = json_tokener_new_ex(GEMINI_JSON_DEPTH);
+
+	for (size_t i = 0; i < 2 * COUNT_OF(models); i++) {
+		struct parts_target target = {
+			.family = models_family(text_of(models[i / 2])), .is_unsigned = true, .is_current = i % 2 == 0
+		};
+		struct buffer out;
+
+		buffer_init(&out);
+		cr_assert(parts_rewrite(tokener, TEXT("[" SIGNED_CALL "," SECOND_CALL "]"), &target, &out));
+		check(&out,
+			target.is_current
+				? "{\"functionCall\":{\"id\":\"fc_1\",\"name\":\"f\",\"args\":{\"n\":2.0}}," PLACEHOLDER
+				  "}," SECOND_CALL
+				: "{\"functionCall\":{\"id\":\"fc_1\",\"name\":\"f\",\"args\":{\"n\":2.0}}}"
+				  "," SECOND_CALL);
+		buffer_fini(&out);
+	}
+	json_tokener_free(tokener);
+}
+
 Test(gemini_parts, the_users_parts_are_written_with_commas)
 {
 	struct buffer out;

@@ -15,7 +15,7 @@ static void write_end(struct buffer *out, const struct model_event *e)
 	if (e->type == MODEL_EVENT_FINISH)
 		buffer_printf(out, "FINISH %s", finishes[e->finish]);
 	else
-		buffer_printf(out, "FAILURE %s%s", failures[e->failure], e->is_retryable ? " retryable" : "");
+		buffer_printf(out, "FAILURE %s%s", failures[e->failure], e->retries > 0 ? " retryable" : "");
 	if (e->filter_reason.length > 0)
 		buffer_printf(
 			out, " filter=%.*s%s", TEXT_ARGS(e->filter_reason), e->is_prompt_blocked ? " prompt" : "");

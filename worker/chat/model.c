@@ -197,6 +197,20 @@ static void model_again_after(struct turn *t, const struct model_event *event, i
 	turn_later(t, delay_ms, model_start);
 }
 
+/* As often as failures of this kind are worth it; the attempts of a step that such failures have had are counted together. */
+static void model_again(struct turn *t, const struct model_event *event, int64_t delay_ms)
+{
+	if (event->retries < MODEL_RETRIES_MANY && t->run.counted++ >= event->retries) {
+		model_fail(t, event);
+		return;
+	}
+	if (event->is_signature_refused) {
+		prompt_void_signatures(&t->prompt);
+		delay_ms = 0; /* not busy: it did not like what we said */
+	}
+	model_again_after(t, event, delay_ms);
+}
+
 static int64_t jitter_ms(const struct turn *t)
 {
 	struct uuid dice = uuid_create();
@@ -296,12 +310,7 @@ static void model_on_failure(struct turn *t, const struct model_event *event)
 	case MODEL_DOWN:
 	case MODEL_SLOW:
 	case MODEL_BROKEN:
-	case MODEL_OTHER:
-		if (event->is_retryable)
-			model_again_after(t, event, jitter_ms(t));
-		else
-			model_fail(t, event);
-		return;
+	case MODEL_OTHER: model_again(t, event, jitter_ms(t)); return;
 	}
 }
 

@@ -201,6 +201,12 @@ void prompt_load(struct prompt *p, const struct db_result *rows, size_t bytes_ma
 		prompt_last(p)->is_current = true; /* the question itself; what is added from now on is current too */
 }
 
+void prompt_void_signatures(struct prompt *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		p->contents[i].is_unsigned = true;
+}
+
 static void view_add(struct prompt *p, size_t at, enum message_role role, struct text parts)
 {
 	p->view[at] = (struct model_content) { .role = role, .parts = { NULL, parts.length + 2 } };
@@ -240,6 +246,7 @@ const struct model_content *prompt_view(struct prompt *p, struct text unfinished
 	for (size_t i = 0; i < count; i++) {
 		is_current = is_current || i >= p->count || p->contents[i].is_current;
 		p->view[i].is_current = is_current;
+		p->view[i].is_unsigned = i < p->count && p->contents[i].is_unsigned;
 		p->view[i].parts.bytes = buffer_text(&p->joined).bytes + at;
 		at += p->view[i].parts.length;
 	}

@@ -16,6 +16,7 @@ struct prompt_content {
 	bool is_question; /* a user's text: the history may be cut before it */
 	bool is_current;  /* of this turn */
 	bool is_results;  /* answers to calls */
+	bool is_unsigned; /* a model has refused or missed its signatures */
 };
 
 struct prompt {
@@ -31,6 +32,8 @@ void prompt_init(struct prompt *p);
 void prompt_fini(struct prompt *p);
 /* From the rows of chat_history. `bytes_max` is the budget, at least the newest `messages_min` messages stay. */
 void prompt_load(struct prompt *p, const struct db_result *rows, size_t bytes_max, int messages_min);
+/* What is in it goes to the model with placeholders in the place of thought signatures from now on; what is added later keeps its own. */
+void prompt_void_signatures(struct prompt *p);
 /* The model's step, verbatim: a JSON array. */
 void prompt_add_model(struct prompt *p, struct text parts_json, const char *model);
 /* The answer to one of its calls; all answers of a step gather in one content. */

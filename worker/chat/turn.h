@@ -87,6 +87,7 @@ struct model_run {
 	bool no_tool_calls;                 /* after malformed calls */
 	int malformed;                      /* answers with malformed calls */
 	int empty;                          /* answers without anything */
+	int counted;        /* attempts made because of failures that are worth only so many (model_event.retries) */
 	unsigned skipped;                   /* bit i: model i of the role is of no use for this step */
 	const char *model;                  /* of the attempt in flight; the role's own string */
 	struct scoreboard_breaker *breaker; /* of that model; NULL when none */

@@ -82,7 +82,7 @@ static enum transfer_answer feed(struct model_call *call, struct text bytes)
 	size_t used = 0;
 
 	if (stream_feed(&call->stream, bytes, on_stream_event, call, &used) == STREAM_TOO_LARGE)
-		failure_set(&call->answer.failure, MODEL_BROKEN, false, "EVENT_TOO_LARGE");
+		failure_set(&call->answer.failure, MODEL_BROKEN, 0, "EVENT_TOO_LARGE");
 	if (call->is_cancelled || call->answer.failure.class != MODEL_OK)
 		return TRANSFER_STOP;
 	/* Paused in the middle of a piece: libcurl is told that all was taken, the rest is kept here. */
@@ -97,7 +97,7 @@ static enum transfer_answer collect(struct model_call *call, struct text bytes, 
 	if (buffer_length(&call->collected) + bytes.length <= limit)
 		buffer_append_text(&call->collected, bytes);
 	else if (limit == UNARY_MAX_BYTES)
-		failure_set(&call->answer.failure, MODEL_BROKEN, false, "ANSWER_TOO_LARGE");
+		failure_set(&call->answer.failure, MODEL_BROKEN, 0, "ANSWER_TOO_LARGE");
 	return call->answer.failure.class == MODEL_OK ? TRANSFER_TAKEN : TRANSFER_STOP;
 }
 

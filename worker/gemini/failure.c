@@ -10,10 +10,16 @@
 #include "worker/gemini/json.h"
 #include "worker/gemini/models.h"
 
-void failure_set(struct failure *f, enum model_failure class, bool is_retryable, const char *reason)
+void failure_set(struct failure *f, enum model_failure class, int retries, const char *reason)
 {
-	*f = (struct failure) { .class = class, .is_retryable = is_retryable };
+	*f = (struct failure) { .class = class, .retries = retries };
 	(void)snprintf(f->reason, sizeof f->reason, "%s", reason);
+}
+
+void failure_want_placeholders(struct failure *f)
+{
+	f->is_signature_refused = true;
+	f->retries = 1;
 }
 
 int64_t failure_parse_duration(struct text duration)
@@ -172,44 +178,67 @@ static bool mentions(struct text message, const char *word)
 	return message.length > 0 && memmem(message.bytes, message.length, word, strlen(word)) != NULL;
 }
 
-/* A 400 can be about the key, the account, or the request; only the last is ours to repair. */
-static enum model_failure classify_400(struct failure *f, struct text message, const struct details *d)
+/* A 400 can be about the key, the account, or the request; only the last is ours to repair: without the members it names here, or (the caller) without the
+ * signatures that another model or key has made. */
+static void classify_400(struct failure *f, struct text message, const struct details *d)
 {
-	if (d->reason.length > 0 && text_starts_with(d->reason, TEXT("API_KEY_")))
-		return MODEL_AUTH;
-	if (text_equals(text_of(f->status), TEXT("FAILED_PRECONDITION")) || mentions(message, "API key not valid") ||
-		mentions(message, "API key expired"))
-		return MODEL_AUTH;
+	if ((d->reason.length > 0 && text_starts_with(d->reason, TEXT("API_KEY_"))) ||
+		text_equals(text_of(f->status), TEXT("FAILED_PRECONDITION")) ||
+		mentions(message, "API key not valid") || mentions(message, "API key expired")) {
+		f->class = MODEL_AUTH;
+		return;
+	}
 	if (mentions(message, "temperature"))
 		f->refused |= MEMBER_TEMPERATURE;
 	/* thinkingBudget, thinking_level, "Thinking level is not supported", "only works in thinking mode": the wording varies. */
 	if (mentions(message, "hinking"))
 		f->refused |= MEMBER_THINKING;
-	return MODEL_BAD_REQUEST;
+	/* "Corrupted thought signature.", "Function call is missing a thought_signature in functionCall parts." */
+	if (mentions(message, "thought signature") || mentions(message, "thought_signature"))
+		failure_want_placeholders(f);
 }
 
-static enum model_failure classify(struct failure *f, struct text message, const struct details *d)
+/* clang-format off */
+/* THE table of HTTP statuses (Gemini specification, section 7.2). A row holds up to the next one. */
+static const struct status_row {
+	int from;                 /* first status */
+	enum model_failure class; /* what it means, unless the body knows better */
+	int retries;              /* attempts more that may help */
+} statuses[] = {
+	{ 0, MODEL_BROKEN, 0 },
+	{ 400, MODEL_BAD_REQUEST, 0 },
+	{ 401, MODEL_AUTH, 0 },
+	{ 402, MODEL_BAD_REQUEST, 0 },
+	{ 403, MODEL_AUTH, 0 },
+	{ 404, MODEL_GONE, 0 },
+	{ 405, MODEL_BAD_REQUEST, 0 },
+	{ 408, MODEL_DOWN, MODEL_RETRIES_MANY },
+	{ 409, MODEL_BAD_REQUEST, 0 },
+	{ 429, MODEL_RATE_LIMITED, MODEL_RETRIES_MANY },
+	{ 430, MODEL_BAD_REQUEST, 0 },
+	{ 499, MODEL_DOWN, MODEL_RETRIES_MANY },
+	{ 500, MODEL_DOWN, 1 }, /* may be a context that is too long: then the next attempt fails as well */
+	{ 502, MODEL_DOWN, MODEL_RETRIES_MANY },
+	{ 503, MODEL_OVERLOADED, MODEL_RETRIES_MANY },
+	{ 504, MODEL_SLOW, 1 }, /* the same deadline will pass again */
+	{ 505, MODEL_DOWN, 1 },
+};
+/* clang-format on */
+
+static void classify(struct failure *f, struct text message, const struct details *d)
 {
-	switch (f->http_status) {
-	case 400: return classify_400(f, message, d);
-	case 401:
-	case 403: return MODEL_AUTH;
-	case 404: return MODEL_GONE;
-	case 429: return d->is_daily ? MODEL_QUOTA_DAY : MODEL_RATE_LIMITED;
-	case 503: return MODEL_OVERLOADED;
-	case 504: return MODEL_SLOW;
-	case 408:
-	case 499: return MODEL_DOWN;
-	default: break;
+	const struct status_row *row = statuses;
+
+	for (size_t i = 0; i < COUNT_OF(statuses) && f->http_status >= statuses[i].from; i++)
+		row = &statuses[i];
+	f->class = row->class;
+	f->retries = row->retries;
+	if (f->http_status == 400)
+		classify_400(f, message, d);
+	if (f->class == MODEL_RATE_LIMITED && d->is_daily) {
+		f->class = MODEL_QUOTA_DAY;
+		f->retries = 0;
 	}
-	if (f->http_status >= 500)
-		return MODEL_DOWN;
-	return f->http_status >= 400 ? MODEL_BAD_REQUEST : MODEL_BROKEN;
-}
-
-static bool class_is_retryable(enum model_failure class)
-{
-	return class == MODEL_RATE_LIMITED || class == MODEL_OVERLOADED || class == MODEL_DOWN || class == MODEL_SLOW;
 }
 
 /* The reason for the log; of a refused request, where the reason is in the words, the beginning of them. */
@@ -233,8 +262,7 @@ static void fill(struct failure *f, struct json_object *error, const char *key)
 
 	(void)snprintf(f->status, sizeof f->status, "%.*s", TEXT_ARGS(json_string(error, "status")));
 	failure_redact(f->status, key);
-	f->class = classify(f, message, &d);
-	f->is_retryable = class_is_retryable(f->class);
+	classify(f, message, &d);
 	if (f->class == MODEL_QUOTA_DAY)
 		f->retry_after_ms = failure_ms_to_pacific_midnight(clock_wall_us());
 	else if (d.retry_ms > 0)
@@ -268,17 +296,17 @@ void failure_from_answer(struct failure *f, struct json_tokener *tokener, int ht
 void failure_from_transfer(struct failure *f, enum transfer_result result, int http_status)
 {
 	switch (result) {
-	case TRANSFER_UNREACHABLE: failure_set(f, MODEL_DOWN, true, "UNREACHABLE"); break;
-	case TRANSFER_UNTRUSTED: failure_set(f, MODEL_DOWN, false, "TLS"); break;
-	case TRANSFER_TIMED_OUT: failure_set(f, MODEL_SLOW, true, "TIMEOUT"); break;
+	case TRANSFER_UNREACHABLE: failure_set(f, MODEL_DOWN, MODEL_RETRIES_MANY, "UNREACHABLE"); break;
+	case TRANSFER_UNTRUSTED: failure_set(f, MODEL_DOWN, 0, "TLS"); break;
+	case TRANSFER_TIMED_OUT: failure_set(f, MODEL_SLOW, MODEL_RETRIES_MANY, "TIMEOUT"); break;
 	case TRANSFER_LOST:
 		if (http_status == 0)
-			failure_set(f, MODEL_DOWN, true, "CONNECTION_LOST");
+			failure_set(f, MODEL_DOWN, MODEL_RETRIES_MANY, "CONNECTION_LOST");
 		else
-			failure_set(f, MODEL_BROKEN, true, "CONNECTION_LOST");
+			failure_set(f, MODEL_BROKEN, MODEL_RETRIES_MANY, "CONNECTION_LOST");
 		break;
 	case TRANSFER_STOPPED:
-	case TRANSFER_COMPLETE: failure_set(f, MODEL_BROKEN, true, "NO_FINISH"); break;
+	case TRANSFER_COMPLETE: failure_set(f, MODEL_BROKEN, MODEL_RETRIES_MANY, "NO_FINISH"); break;
 	}
 	f->http_status = http_status;
 }

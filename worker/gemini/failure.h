@@ -10,16 +10,19 @@ struct json_object;
 struct json_tokener;
 
 struct failure {
-	enum model_failure class; /* MODEL_OK: nothing failed */
-	bool is_retryable;        /* another attempt may help */
-	int64_t retry_after_ms;   /* as asked for by the provider; 0 = nothing */
-	int http_status;          /* 0 = no answer */
-	char status[64];          /* google.rpc code's name, "" when none */
-	char reason[200];         /* ErrorInfo reason, quota id, or our own word; redacted */
-	unsigned refused;         /* set of enum model_member named by a 400 */
+	enum model_failure class;  /* MODEL_OK: nothing failed */
+	int retries;               /* how many attempts more may help, up to MODEL_RETRIES_MANY */
+	int64_t retry_after_ms;    /* as asked for by the provider; 0 = nothing */
+	int http_status;           /* 0 = no answer */
+	char status[64];           /* google.rpc code's name, "" when none */
+	char reason[200];          /* ErrorInfo reason, quota id, or our own word; redacted */
+	unsigned refused;          /* set of enum model_member named by a 400 */
+	bool is_signature_refused; /* the history has lost thought signatures, or has void ones */
 };
 
-void failure_set(struct failure *f, enum model_failure class, bool is_retryable, const char *reason);
+void failure_set(struct failure *f, enum model_failure class, int retries, const char *reason);
+/* Its cause are signatures: one attempt more, with placeholders (section 6.3). */
+void failure_want_placeholders(struct failure *f);
 /* An HTTP answer that is not 2xx. `body` may be anything, `retry_after` TEXT_NONE. `key` is what must not be kept. */
 void failure_from_answer(struct failure *f, struct json_tokener *tokener, int http_status, struct text body,
 	struct text retry_after, const char *key);

@@ -167,7 +167,7 @@ static bool take_slowly(struct answer *a, struct text event)
 	struct json_object *error = json_member(root, "error");
 
 	if (!json_object_is_type(root, json_type_object))
-		failure_set(&a->failure, MODEL_BROKEN, true, "NOT_JSON");
+		failure_set(&a->failure, MODEL_BROKEN, MODEL_RETRIES_MANY, "NOT_JSON");
 	else if (error != NULL)
 		failure_from_error(&a->failure, error, a->key);
 	else
@@ -209,6 +209,8 @@ void answer_take_tail(struct answer *a, struct text tail)
 
 /* ---- the end ---- */
 
+#define SIGNATURE_MISSING "MISSING_THOUGHT_SIGNATURE"
+
 enum ending { ENDING_STOP, ENDING_LENGTH, ENDING_FILTERED, ENDING_FAILURE };
 
 /* clang-format off */
@@ -217,20 +219,20 @@ static const struct ending_row {
 	const char *reason;       /* finishReason */
 	enum ending ending;       /* what it makes of the answer */
 	enum model_failure class; /* ENDING_FAILURE */
-	bool is_retryable;        /* ENDING_FAILURE */
+	int retries;              /* ENDING_FAILURE: attempts more that may help */
 } endings[] = {
-	{ "STOP", ENDING_STOP, MODEL_OK, false },
-	{ "MAX_TOKENS", ENDING_LENGTH, MODEL_OK, false },
-	{ "CONTINUATION", ENDING_LENGTH, MODEL_OK, false },
-	{ "SAFETY", ENDING_FILTERED, MODEL_OK, false },
-	{ "RECITATION", ENDING_FILTERED, MODEL_OK, false },
-	{ "BLOCKLIST", ENDING_FILTERED, MODEL_OK, false },
-	{ "PROHIBITED_CONTENT", ENDING_FILTERED, MODEL_OK, false },
-	{ "SPII", ENDING_FILTERED, MODEL_OK, false },
-	{ "MALFORMED_FUNCTION_CALL", ENDING_FAILURE, MODEL_MALFORMED_CALL, true },
-	{ "UNEXPECTED_TOOL_CALL", ENDING_FAILURE, MODEL_MALFORMED_CALL, true },
-	{ "MALFORMED_RESPONSE", ENDING_FAILURE, MODEL_BROKEN, true },
-	{ "MISSING_THOUGHT_SIGNATURE", ENDING_FAILURE, MODEL_BAD_REQUEST, false },
+	{ "STOP", ENDING_STOP, MODEL_OK, 0 },
+	{ "MAX_TOKENS", ENDING_LENGTH, MODEL_OK, 0 },
+	{ "CONTINUATION", ENDING_LENGTH, MODEL_OK, 0 },
+	{ "SAFETY", ENDING_FILTERED, MODEL_OK, 0 },
+	{ "RECITATION", ENDING_FILTERED, MODEL_OK, 0 },
+	{ "BLOCKLIST", ENDING_FILTERED, MODEL_OK, 0 },
+	{ "PROHIBITED_CONTENT", ENDING_FILTERED, MODEL_OK, 0 },
+	{ "SPII", ENDING_FILTERED, MODEL_OK, 0 },
+	{ "MALFORMED_FUNCTION_CALL", ENDING_FAILURE, MODEL_MALFORMED_CALL, 2 },
+	{ "UNEXPECTED_TOOL_CALL", ENDING_FAILURE, MODEL_MALFORMED_CALL, 2 },
+	{ "MALFORMED_RESPONSE", ENDING_FAILURE, MODEL_BROKEN, 1 },
+	{ SIGNATURE_MISSING, ENDING_FAILURE, MODEL_BAD_REQUEST, 1 },
 };
 /* clang-format on */
 
@@ -239,7 +241,7 @@ static struct ending_row find_ending(const char *reason)
 	for (size_t i = 0; i < COUNT_OF(endings); i++)
 		if (text_equals(text_of(reason), text_of(endings[i].reason)))
 			return endings[i];
-	return (struct ending_row) { reason, ENDING_FAILURE, MODEL_OTHER, false };
+	return (struct ending_row) { reason, ENDING_FAILURE, MODEL_OTHER, 0 };
 }
 
 /* What finish makes of the answer; sets a->failure when it is none after all. */
@@ -249,7 +251,11 @@ static enum model_finish judge(struct answer *a)
 
 	switch (row.ending) {
 	case ENDING_FILTERED: return MODEL_FINISH_FILTERED;
-	case ENDING_FAILURE: failure_set(&a->failure, row.class, row.is_retryable, a->finish_reason); break;
+	case ENDING_FAILURE:
+		failure_set(&a->failure, row.class, row.retries, a->finish_reason);
+		if (text_equals(text_of(row.reason), TEXT(SIGNATURE_MISSING)))
+			failure_want_placeholders(&a->failure);
+		break;
 	case ENDING_STOP:
 	case ENDING_LENGTH:
 		/* Calls arrive whole; with one of them the reason says nothing. */
@@ -260,9 +266,9 @@ static enum model_finish judge(struct answer *a)
 		if (row.ending == ENDING_LENGTH && a->text_bytes > 0 && !a->is_structured)
 			return MODEL_FINISH_LENGTH;
 		if (row.ending == ENDING_STOP)
-			failure_set(&a->failure, MODEL_EMPTY, true, "EMPTY");
+			failure_set(&a->failure, MODEL_EMPTY, 1, "EMPTY");
 		else /* asked again it would be cut again */
-			failure_set(&a->failure, MODEL_OTHER, false, a->finish_reason);
+			failure_set(&a->failure, MODEL_OTHER, 0, a->finish_reason);
 		break;
 	}
 	return MODEL_FINISH_STOP;
@@ -325,7 +331,8 @@ void answer_finish(struct answer *a, enum transfer_result result, int http_statu
 		.parts = parts_finish(&a->parts) };
 	if (has_failed) {
 		last_out->failure = a->failure.class;
-		last_out->is_retryable = a->failure.is_retryable;
+		last_out->retries = a->failure.retries;
+		last_out->is_signature_refused = a->failure.is_signature_refused;
 		last_out->retry_after_ms = a->failure.retry_after_ms;
 		last_out->http_status = a->failure.http_status != 0 ? a->failure.http_status : http_status;
 		last_out->provider_status = text_of(a->failure.status);

@@ -150,16 +150,26 @@ static bool drops_ids(const struct parts_target *target)
 	return target->is_foreign && !target->family->has_call_ids;
 }
 
+static bool has_void_signatures(const struct parts_target *target)
+{
+	return target->is_foreign || target->is_unsigned;
+}
+
+static bool wants_signatures(const struct parts_target *target)
+{
+	return target->is_current && (target->family->is_strict || target->is_unsigned);
+}
+
 /* A quick look at the bytes; a word that only occurs in somebody's text costs a parse and changes nothing. */
 static bool needs_rewriting(struct text array, const struct parts_target *target)
 {
 	bool has_signature = contains(array, "thoughtSignature"), has_call = contains(array, "functionCall");
 
-	if (has_signature && target->is_foreign)
+	if (has_signature && has_void_signatures(target))
 		return true;
 	if (drops_ids(target) && (has_call || contains(array, "functionResponse")) && contains(array, "\"id\""))
 		return true;
-	return has_call && !has_signature && target->is_current && target->family->is_strict;
+	return has_call && !has_signature && wants_signatures(target);
 }
 
 /* True when the part is a call, so that the caller knows the first of a step. */
@@ -167,7 +177,7 @@ static bool rewrite_part(struct json_object *part, const struct parts_target *ta
 {
 	struct json_object *call = json_member(part, "functionCall");
 
-	if (target->is_foreign && json_object_is_type(part, json_type_object))
+	if (has_void_signatures(target) && json_object_is_type(part, json_type_object))
 		json_object_object_del(part, "thoughtSignature");
 	if (drops_ids(target)) {
 		if (json_object_is_type(call, json_type_object))
@@ -175,8 +185,7 @@ static bool rewrite_part(struct json_object *part, const struct parts_target *ta
 		if (json_object_is_type(json_member(part, "functionResponse"), json_type_object))
 			json_object_object_del(json_member(part, "functionResponse"), "id");
 	}
-	if (call != NULL && is_first_call && target->family->is_strict && target->is_current &&
-		json_member(part, "thoughtSignature") == NULL)
+	if (call != NULL && is_first_call && wants_signatures(target) && json_member(part, "thoughtSignature") == NULL)
 		json_object_object_add(part, "thoughtSignature", json_object_new_string(PLACEHOLDER));
 	return call != NULL;
 }

@@ -33,6 +33,7 @@ void parts_clean(struct json_object *value, struct buffer *scratch);
 struct parts_target {
 	const struct model_family *family; /* of the model that will answer */
 	bool is_foreign; /* another model made them, or the calls they answer: its signatures are void, maybe its ids */
+	bool is_unsigned; /* the model has refused or missed their signatures: void, and it wants the placeholder whatever its family */
 	bool is_current; /* of the current turn, where strict models look for signatures */
 };
 /* Appends the elements of `array` (a JSON array) to `out`, without brackets, verbatim where nothing has to change.

@@ -34,6 +34,7 @@ struct model_content {
 	struct text
 		model; /* model that made them (MODEL), TEXT_NONE for user content: decides about foreign signatures and ids */
 	bool is_current; /* belongs to the current turn (everything after the last user text): signatures are checked there */
+	bool is_unsigned; /* a model has refused its signatures, or missed them: the documented placeholder goes instead */
 };
 
 struct model_tool {
@@ -74,6 +75,8 @@ enum model_failure {
 	MODEL_OTHER
 };
 
+#define MODEL_RETRIES_MANY 100 /* as many attempts more as the caller has */
+
 struct model_usage {
 	int64_t input_tokens;  /* prompt, cached included */
 	int64_t output_tokens; /* candidates + thoughts: what is billed */
@@ -105,7 +108,8 @@ struct model_event {
 	struct text
 		parts; /* FINISH, and FAILURE after text: JSON array of the model's parts, verbatim, to be stored and sent back */
 	enum model_failure failure;  /* FAILURE */
-	bool is_retryable;           /* FAILURE: another attempt may help */
+	int retries;                 /* FAILURE: how many attempts more may help; 0 = none */
+	bool is_signature_refused;   /* FAILURE: the next attempt must be made with these contents as is_unsigned */
 	int64_t retry_after_ms;      /* FAILURE: what the provider asked for, 0 = nothing */
 	int http_status;             /* FAILURE: 0 when there was no answer */
 	struct text provider_status; /* FAILURE: e.g. RESOURCE_EXHAUSTED; for the log */

@@ -57,6 +57,7 @@ static void write_contents(struct buffer *out, struct json_tokener *tokener, con
 		struct parts_target target = { .family = has_answered ? models_family(text_of(s->facts->answers_as))
 								      : s->family,
 			.is_foreign = is_foreign,
+			.is_unsigned = content->is_unsigned,
 			.is_current = content->is_current };
 
 		buffer_clear(&parts);
