@@ -107,7 +107,8 @@ const struct route worker_routes[] = {
 	{ METHOD_GET, "/api/turns/{id}/stream", AUTH_OWNER, BODY_NONE, chat_turn_stream,
 		.summary = "The events of an answer, from the start or after Last-Event-ID" },
 	{ METHOD_POST, "/api/turns/{id}/cancel", AUTH_OWNER, BODY_OPTIONAL, chat_turn_cancel, .summary = "Stop an answer; its text so far stays" },
-	{ METHOD_POST, "/api/chat", AUTH_MINT, BODY_JSON, chat_facade_ask, .summary = "Ask as the AI SDK's chat transport does; the answer is the stream" },
+	{ METHOD_POST, "/api/chat", AUTH_MINT, BODY_JSON, chat_facade_ask, .summary = "Ask as the AI SDK's chat transport does; the answer is the stream",
+		.admit = chat_admits },
 	{ METHOD_GET, "/api/chat/{chat}/stream", AUTH_OWNER, BODY_NONE, chat_facade_stream, .summary = "The running answer of a chat, 204 when there is none" },
 	{ METHOD_POST, "/api/chat/{chat}/stop", AUTH_OWNER, BODY_OPTIONAL, chat_facade_stop, .summary = "Stop the running answer of a chat" },
 };

@@ -86,15 +86,20 @@ SELECT v.outcome, t.id, v.active_turn_id, v.session_id, t.assistant_message_id,
 		'createdAt', rfc3339(t.created_at), 'startedAt', rfc3339(t.started_at), 'endedAt', rfc3339(t.ended_at))
 FROM verdict v LEFT JOIN t ON true LEFT JOIN m ON true;
 
--- Answers the newest question again, as a sibling of its answer; the same outcomes as chat_ask, and none when there is no question.
+-- Answers a question again, as a sibling of its answer: that of the message with this id (ours or the client's, the question itself or an answer to it),
+-- the newest without one. The same outcomes as chat_ask, and none when there is no such question.
 -- statement: chat_regenerate
 -- kind: write
 -- params: owner uuid, conversation uuid, turn uuid, answer uuid, when_busy text, queue_max int, lease_owner text, lease_ms int, role text
+-- params: message uuid, client_id text
 -- result: outcome text, turn uuid, active uuid, session uuid, answer uuid
 WITH c AS (
 	SELECT id, session_id, active_turn_id, queued_turns, last_seq FROM conversations WHERE owner_id = $1 AND id = $2
 ), question AS (
-	SELECT m.id FROM chat_messages m WHERE m.owner_id = $1 AND m.conversation_id = $2 AND m.role = 'user' ORDER BY m.seq DESC LIMIT 1
+	SELECT m.id FROM chat_messages m WHERE m.owner_id = $1 AND m.conversation_id = $2 AND m.role = 'user'
+		AND ($11::text IS NULL OR m.client_message_id = $11 OR m.id = $10
+			OR m.id = (SELECT a.parent_id FROM chat_messages a WHERE a.owner_id = $1 AND a.conversation_id = $2 AND a.id = $10))
+	ORDER BY m.seq DESC LIMIT 1
 ), verdict AS (
 	SELECT c.*, question.id AS question_id, CASE
 		WHEN c.active_turn_id IS NULL AND c.queued_turns = 0 THEN 'run'

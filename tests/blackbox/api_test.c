@@ -733,6 +733,8 @@ Test(api, description_holds_every_route)
 		count++;
 	}
 	cr_expect(count > 40);
+	cr_expect_str_eq(json_at(paths, "/api/chat.post.parameters.0.$ref"), "#/components/parameters/questionKey");
+	cr_expect_str_eq(json_at(description, "components.parameters.questionKey.name"), "Idempotency-Key");
 	free(routes);
 	json_object_put(description);
 }

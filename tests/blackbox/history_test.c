@@ -1,4 +1,4 @@
-/* Long conversations: what of them goes to the model, seen in the requests that the simulator got. */
+/* Long conversations: what of them goes to the model, seen in the requests that the simulator got; and answers given again, which stand beside the first. */
 #include "config.h"
 
 #include <criterion/criterion.h>
@@ -129,4 +129,118 @@ Test(history, newest_ten_messages_go_to_the_model_whatever_their_size_and_tools)
 	cr_expect(!says(contents, "question 245 "), "and no more than that");
 	expect_whole(contents);
 	json_object_put(calls);
+}
+
+/* --- answers given again ----------------------------------------------------------------------------------------------------- */
+
+/* Through the useChat route; the status, and with 200 the text. */
+static int chat_again(const char *chat, const char *message, char text_out[64])
+{
+	struct stream s;
+	char *text = NULL;
+	int status;
+
+	stream_open(&s, server->port, talk.client.token, "/api/chat", NULL,
+		format("{\"id\":\"%s\",\"trigger\":\"regenerate-message\",\"messages\":[]%s}", chat, message));
+	status = s.status;
+	text_out[0] = '\0';
+	if (status == 200) {
+		free(stream_rest(&s, &text, NULL));
+		(void)snprintf(text_out, 64, "%s", text);
+		free(text);
+	}
+	stream_close(&s);
+	return status;
+}
+
+static void chat_ask(const char *chat, const char *id, const char *text)
+{
+	struct stream s;
+
+	stream_open(&s, server->port, talk.client.token, "/api/chat", NULL,
+		format("{\"id\":\"%s\",\"messages\":[{\"id\":\"%s\",\"role\":\"user\",\"parts\":[{\"type\":\"text\","
+		       "\"text\":\"%s\"}]}]}",
+			chat, id, text));
+	cr_assert_eq(s.status, 200);
+	free(stream_rest(&s, NULL, NULL));
+	stream_close(&s);
+}
+
+static struct json_object *messages_of_chat(const char *chat)
+{
+	char *id = cluster_sql(server->cluster, server->database,
+		format("SELECT id FROM renovationd.conversations WHERE chat_key = '%s'", chat));
+	struct reply r =
+		client_request(&talk.client, "GET", format("/api/conversations/%s/messages?order=asc", id), NULL, NULL);
+	struct json_object *page = reply_json(&r);
+
+	reply_free(&r);
+	free(id);
+	return page;
+}
+
+static void expect_message(struct json_object *page, int at, const char *role, const char *content, const char *parent)
+{
+	const char *found = json_at(page, format("data.%d.parentId", at));
+
+	cr_expect_str_eq(json_at(page, format("data.%d.role", at)), role);
+	cr_expect_str_eq(json_at(page, format("data.%d.content", at)), content);
+	cr_expect_str_eq(found != NULL ? found : "", parent);
+}
+
+Test(history, an_answer_given_again_is_a_sibling_and_the_first_one_stays)
+{
+	struct json_object *page, *calls;
+	char text[64], first[64];
+	size_t last;
+
+	chat_ask("c1", "u1", "one [sim:repeat=first]");
+	chat_ask("c1", "u2", "two [sim:repeat=second]");
+	page = messages_of_chat("c1");
+	(void)snprintf(first, sizeof first, "%s", json_at(page, "data.0.id"));
+	cr_expect_eq(chat_again("c1", "", text), 200);
+	cr_expect_str_eq(text, "second", "without a message it is the newest question");
+	cr_expect_eq(chat_again("c1", format(",\"messageId\":\"%s\"", json_at(page, "data.1.id")), text), 200);
+	cr_expect_str_eq(text, "first", "an answer's id names its question");
+	cr_expect_eq(chat_again("c1", ",\"messageId\":\"u1\"", text), 200);
+	cr_expect_str_eq(text, "first", "so does the client's id of the question");
+	json_object_put(page);
+
+	page = messages_of_chat("c1");
+	cr_expect_eq(json_object_array_length(json_object_at(page, "data")), 7);
+	expect_message(page, 0, "user", "one [sim:repeat=first]", "");
+	expect_message(page, 1, "assistant", "first", first);
+	expect_message(page, 3, "assistant", "second", format("%s", json_at(page, "data.2.id")));
+	expect_message(page, 4, "assistant", "second", format("%s", json_at(page, "data.2.id")));
+	expect_message(page, 5, "assistant", "first", first);
+	expect_message(page, 6, "assistant", "first", first);
+	json_object_put(page);
+
+	/* The model is told one answer to each question. */
+	chat_ask("c1", "u3", "three [sim:repeat=third]");
+	calls = talk_model_calls(&talk);
+	last = json_object_array_length(calls) - 1;
+	cr_expect_eq(json_object_array_length(json_object_at(calls, format("%zu.body.contents", last))), 5);
+	json_object_put(calls);
+}
+
+static long made(void)
+{
+	return cluster_count(server->cluster, server->database,
+		"SELECT (SELECT count(*) FROM renovationd.renovation_sessions) + (SELECT count(*) FROM "
+		"renovationd.conversations) + "
+		"(SELECT count(*) FROM renovationd.chat_messages) + (SELECT count(*) FROM renovationd.turns)");
+}
+
+Test(history, nothing_is_made_to_answer_what_was_never_asked)
+{
+	char text[64];
+	long before;
+
+	chat_ask("c1", "u1", "one [sim:repeat=first]");
+	before = made();
+	cr_expect_eq(chat_again("unknown", "", text), 404);
+	cr_expect_eq(chat_again("c1", ",\"messageId\":\"nobody's\"", text), 404);
+	cr_expect_eq(chat_again("c1", ",\"messageId\":\"00000000-0000-7000-8000-000000000000\"", text), 404);
+	cr_expect_eq(made(), before);
 }

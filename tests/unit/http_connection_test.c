@@ -78,6 +78,12 @@ static void start_sse(struct request *rq)
 	sse_event(stream.sse, TEXT_NONE, TEXT("[DONE]"));
 }
 
+static bool turn_away(struct request *rq)
+{
+	response_problem_retry(rq, ERROR_OVERLOADED, NULL, 7);
+	return false;
+}
+
 /* clang-format off */
 static const struct route routes[] = {
 	{ .method = METHOD_GET, .path = "/hello", .handle = hello },
@@ -88,6 +94,7 @@ static const struct route routes[] = {
 	{ .method = METHOD_GET, .path = "/sse", .handle = start_sse },
 	{ .method = METHOD_GET, .path = "/owned", .auth = AUTH_OWNER, .handle = hello },
 	{ .method = METHOD_POST, .path = "/owned", .auth = AUTH_OWNER, .body = BODY_JSON, .handle = hello },
+	{ .method = METHOD_POST, .path = "/full", .auth = AUTH_MINT, .body = BODY_JSON, .handle = hello, .admit = turn_away },
 };
 /* clang-format on */
 
@@ -642,6 +649,21 @@ Test(connection, asks_the_authenticator_before_the_handler)
 	authenticated(unauthenticated, ERROR_NONE, NULL);
 	httpd_read(&h, fd, false, &a);
 	cr_assert_eq(a.status, 200);
+	(void)close(fd);
+}
+
+Test(connection, turns_away_before_anybody_is_authenticated_and_goes_on)
+{
+	int fd = ask("POST /full HTTP/1.1\r\n" HOST "Authorization: Bearer later\r\nContent-Type: application/json\r\n"
+		     "Content-Length: 2\r\n\r\n{}GET /hello HTTP/1.1\r\n" HOST "\r\n");
+
+	httpd_read(&h, fd, false, &a);
+	cr_assert_eq(a.status, 503);
+	cr_assert_str_eq(httpd_field(&a, "Retry-After"), "7");
+	cr_assert_null(unauthenticated);
+	httpd_read(&h, fd, false, &a);
+	cr_assert_eq(a.status, 200);
+	cr_assert_eq(handled, 1, "that was the next request");
 	(void)close(fd);
 }
 

@@ -8,25 +8,15 @@
 
 #include "worker/api/operation.h"
 
-#define KEY_MAX 255 /* characters */
-
-/* Printable ASCII, bare or quoted. */
 static void read_key(struct operation *o)
 {
-	struct text key = request_header(o->rq, "Idempotency-Key");
+	struct text key = TEXT_NONE;
 
-	if (key.bytes == NULL)
-		return;
-	if (key.length >= 2 && key.bytes[0] == '"' && key.bytes[key.length - 1] == '"')
-		key = text_span(key.bytes + 1, key.length - 2);
-
-	bool is_good = key.length >= 1 && key.length <= KEY_MAX;
-
-	for (size_t i = 0; is_good && i < key.length; i++)
-		is_good = key.bytes[i] > 0x20 && key.bytes[i] < 0x7F;
-	if (!is_good)
+	if (!request_idempotency_key(o->rq, &key))
 		fields_problem(&o->problems, TEXT("Idempotency-Key"), "invalid",
 			TEXT("Idempotency-Key must be 1 to 255 printable ASCII characters without spaces"));
+	if (key.bytes == NULL)
+		return;
 	o->key = key;
 	o->route = arena_printf(&o->rq->arena, "POST %.*s", TEXT_ARGS(o->rq->path));
 	(void)SHA256((const unsigned char *)o->rq->body.bytes, o->rq->body.length, o->hash);

@@ -10,6 +10,7 @@
 #include "worker/api/resource.h"
 #include "worker/api/schemas.h"
 #include "worker/api/writer.h"
+#include "worker/chat/chat.h"
 #include "worker/http/response.h"
 
 static const char *const method_names[METHOD_COUNT] = { [METHOD_GET] = "get",
@@ -118,6 +119,12 @@ static void write_list_params(struct buffer *out, const struct resource *r)
 	}
 }
 
+static bool asks(const struct route *route)
+{
+	return route->handle == chat_ask_conversation || route->handle == chat_ask_session ||
+	       route->handle == chat_facade_ask;
+}
+
 static void write_params(struct buffer *out, const struct route *route)
 {
 	write_open(out, "parameters", '[');
@@ -126,6 +133,8 @@ static void write_params(struct buffer *out, const struct route *route)
 		write_list_params(out, route->detail);
 	else if (route->handle == resource_create)
 		write_ref(out, "parameters", "idempotencyKey");
+	else if (asks(route))
+		write_ref(out, "parameters", "questionKey");
 	else if (route->handle == resource_read)
 		write_ref(out, "parameters", "ifNoneMatch");
 	else if (route->handle == resource_update || route->handle == resource_remove)
@@ -247,6 +256,10 @@ static const char shared_parts[] =
 	"\"idempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"description\":\"The same key brings the "
 	"same answer for 24 "
 	"hours\",\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}},"
+	"\"questionKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"description\":\"Stands in for the id of a "
+	"question "
+	"that brings none (clientMessageId, or the message's id): the same key in the same conversation is the same "
+	"question\",\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":128}},"
 	"\"ifMatch\":{\"name\":\"If-Match\",\"in\":\"header\",\"description\":\"Only if the row still has this ETag; "
 	"412 "
 	"otherwise\",\"schema\":{\"type\":\"string\"}},"

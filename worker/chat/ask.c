@@ -16,10 +16,12 @@ struct ask {
 	struct request *rq;
 	struct uuid conversation;
 	struct uuid message, turn, answer; /* ids of what will be made */
-	struct text content, client_id, when_busy;
-	struct ring *ring;  /* claimed for the turn; given back when it does not begin */
-	bool is_regenerate; /* the newest question again */
-	bool is_stream;     /* the answer is the stream */
+	struct ask_question question;
+	struct text when_busy; /* enqueue, reject or interrupt */
+	struct ring *ring;     /* claimed for the turn; given back when it does not begin */
+	bool is_regenerate;    /* a question again, not a new one */
+	bool is_stream;        /* the answer is the stream */
+	struct text again;     /* is_regenerate: as ask_again has it */
 };
 
 /* --- what is asked ---------------------------------------------------------------------------------------------------------- */
@@ -56,6 +58,22 @@ bool ask_check_client_id(struct request *rq, struct text id, const char *path)
 	return is_good;
 }
 
+bool ask_read_key(struct request *rq, struct ask_question *q)
+{
+	struct text key = TEXT_NONE;
+
+	if (q->client_id.bytes != NULL)
+		return true;
+	if (!request_idempotency_key(rq, &key) || key.length > CLIENT_ID_MAX) {
+		invalid(rq, "Idempotency-Key", "invalid",
+			"Idempotency-Key must be 1 to 128 printable ASCII characters without spaces here");
+		return false;
+	}
+	q->client_id = key;
+	q->has_key = key.bytes != NULL;
+	return true;
+}
+
 static bool check_when_busy(struct request *rq, struct text when_busy)
 {
 	if (text_equals(when_busy, TEXT("enqueue")) || text_equals(when_busy, TEXT("reject")) ||
@@ -71,7 +89,7 @@ static bool check_member(struct ask *a, const struct json_value *v)
 
 	if (text_equals(v->name, TEXT("content"))) {
 		if (v->type == JSON_STRING)
-			a->content = v->string;
+			a->question.content = v->string;
 		return true;
 	}
 	if (text_equals(v->name, TEXT("attachments"))) {
@@ -83,8 +101,8 @@ static bool check_member(struct ask *a, const struct json_value *v)
 	if (text_equals(v->name, TEXT("clientMessageId"))) {
 		if (v->type == JSON_NULL)
 			return true;
-		a->client_id = v->type == JSON_STRING ? v->string : TEXT("");
-		return ask_check_client_id(rq, a->client_id, "clientMessageId");
+		a->question.client_id = v->type == JSON_STRING ? v->string : TEXT("");
+		return ask_check_client_id(rq, a->question.client_id, "clientMessageId");
 	}
 	if (text_equals(v->name, TEXT("whenBusy"))) {
 		if (v->type == JSON_NULL)
@@ -116,7 +134,7 @@ static bool ask_read_body(struct ask *a)
 	for (const struct json_value *v = root->first; v != NULL; v = v->next)
 		if (!check_member(a, v))
 			return false;
-	return ask_check_content(a->rq, a->content, "content");
+	return ask_check_content(a->rq, a->question.content, "content") && ask_read_key(a->rq, &a->question);
 }
 
 /* --- answering -------------------------------------------------------------------------------------------------------------- */
@@ -178,7 +196,8 @@ static void begin_turn(struct ask *a, const struct db_result *r)
 static void answer_refusal(struct ask *a, struct text outcome, const struct db_result *r)
 {
 	if (text_equals(outcome, TEXT("reused")))
-		response_problem(a->rq, ERROR_CLIENT_MESSAGE_ID_REUSED, NULL);
+		response_problem(a->rq,
+			a->question.has_key ? ERROR_IDEMPOTENCY_KEY_REUSED : ERROR_CLIENT_MESSAGE_ID_REUSED, NULL);
 	else if (text_equals(outcome, TEXT("full")))
 		response_problem(a->rq, ERROR_TOO_MANY_QUEUED, NULL);
 	else
@@ -231,8 +250,8 @@ static void submit_question(struct ask *a)
 	struct db_param owner = db_uuid(&ids[0], &a->rq->owner), conversation = db_uuid(&ids[1], &a->conversation);
 	const struct db_param lock[] = { owner, conversation };
 	const struct db_param ask[] = { owner, conversation, db_uuid(&ids[2], &a->message), db_uuid(&ids[3], &a->turn),
-		db_uuid(&ids[4], &a->answer), DB_TEXT(a->content),
-		a->client_id.bytes != NULL ? DB_TEXT(a->client_id) : DB_NULL, DB_TEXT(a->when_busy),
+		db_uuid(&ids[4], &a->answer), DB_TEXT(a->question.content),
+		a->question.client_id.bytes != NULL ? DB_TEXT(a->question.client_id) : DB_NULL, DB_TEXT(a->when_busy),
 		db_int(&queue, w->options.chat_queue_max), DB_TEXT(text_of(w->lease)),
 		db_int(&lease, w->options.chat_lease_ms), DB_TEXT(TEXT("streaming")) };
 	const struct db_step steps[] = { { SQL_conversation_lock, lock }, { SQL_chat_ask, ask } };
@@ -243,29 +262,32 @@ static void submit_question(struct ask *a)
 static void submit_regenerate(struct ask *a)
 {
 	struct worker *w = a->chat->w;
-	struct db_uuid ids[4];
+	struct db_uuid ids[5];
 	struct db_number queue, lease;
+	struct uuid message;
 	struct db_param owner = db_uuid(&ids[0], &a->rq->owner), conversation = db_uuid(&ids[1], &a->conversation);
 	const struct db_param lock[] = { owner, conversation };
 	const struct db_param ask[] = { owner, conversation, db_uuid(&ids[2], &a->turn), db_uuid(&ids[3], &a->answer),
 		DB_TEXT(a->when_busy), db_int(&queue, w->options.chat_queue_max), DB_TEXT(text_of(w->lease)),
-		db_int(&lease, w->options.chat_lease_ms), DB_TEXT(TEXT("streaming")) };
+		db_int(&lease, w->options.chat_lease_ms), DB_TEXT(TEXT("streaming")),
+		uuid_parse(a->again, &message) ? db_uuid(&ids[4], &message) : DB_NULL,
+		a->again.length > 0 ? DB_TEXT(a->again) : DB_NULL };
 	const struct db_step steps[] = { { SQL_conversation_lock, lock }, { SQL_chat_regenerate, ask } };
 
 	(void)db_submit_steps(w->db, steps, COUNT_OF(steps), on_asked, a);
 }
 
-/* What would only be stored to fail is refused here, without the database. */
-static bool ask_is_possible(struct ask *a)
+bool chat_admits(struct request *rq)
 {
+	const struct worker *w = request_context(rq);
 	int64_t retry_in_ms = 0;
 
-	if (!chat_takes_questions(a->chat)) {
-		response_problem_retry(a->rq, ERROR_SERVICE_UNAVAILABLE, NULL, 1);
+	if (!chat_takes_questions(w->chat)) {
+		response_problem_retry(rq, ERROR_SERVICE_UNAVAILABLE, NULL, 1);
 		return false;
 	}
-	if (!model_is_available(a->chat, MODEL_ROLE_STREAMING, &retry_in_ms)) {
-		response_problem_retry(a->rq, ERROR_MODEL_UNAVAILABLE, NULL, (int)((retry_in_ms + 999) / 1000));
+	if (!model_is_available(w->chat, MODEL_ROLE_STREAMING, &retry_in_ms)) {
+		response_problem_retry(rq, ERROR_MODEL_UNAVAILABLE, NULL, (int)((retry_in_ms + 999) / 1000));
 		return false;
 	}
 	return true;
@@ -300,18 +322,25 @@ static struct ask *ask_create(struct request *rq)
 	return a;
 }
 
-void ask_start(struct request *rq, const struct uuid *conversation, struct text content, struct text client_id,
-	bool is_regenerate)
+void ask_start(struct request *rq, const struct uuid *conversation, const struct ask_question *question)
 {
 	struct ask *a = ask_create(rq);
 
 	a->conversation = *conversation;
-	a->content = content;
-	a->client_id = client_id;
-	a->is_regenerate = is_regenerate;
+	a->question = *question;
 	a->is_stream = true;
-	if (ask_is_possible(a))
-		ask_submit(a);
+	ask_submit(a);
+}
+
+void ask_again(struct request *rq, const struct uuid *conversation, struct text message_id)
+{
+	struct ask *a = ask_create(rq);
+
+	a->conversation = *conversation;
+	a->again = message_id;
+	a->is_regenerate = true;
+	a->is_stream = true;
+	ask_submit(a);
 }
 
 void chat_ask_conversation(struct request *rq)
@@ -319,7 +348,7 @@ void chat_ask_conversation(struct request *rq)
 	struct ask *a = ask_create(rq);
 
 	a->conversation = rq->ids[0];
-	if (ask_read_body(a) && ask_is_possible(a))
+	if (ask_read_body(a) && chat_admits(rq))
 		ask_submit(a);
 }
 
@@ -345,6 +374,6 @@ void chat_ask_session(struct request *rq)
 	struct db_uuid owner, session;
 	const struct db_param params[] = { db_uuid(&owner, &rq->owner), db_uuid(&session, &rq->ids[0]) };
 
-	if (ask_read_body(a) && ask_is_possible(a))
+	if (ask_read_body(a) && chat_admits(rq))
 		(void)db_submit(a->chat->w->db, SQL_conversation_of_session, params, on_conversation, a);
 }

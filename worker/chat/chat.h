@@ -24,6 +24,10 @@ void chat_options_changed(struct chat *chat);
 /* For control_on_slot_died, `arg` is the worker: its turns are ours now. */
 void chat_slot_died(void *arg, int slot, uint64_t epoch);
 
+/* For the route that could make an owner: what would only be stored to fail (every model's breaker is open, the service stops) is answered here, without
+ * the database. */
+bool chat_admits(struct request *rq);
+
 /* Handlers; the rows are in routes.c. */
 void chat_ask_conversation(struct request *rq); /* POST /api/conversations/{id}/messages   AUTH_OWNER BODY_JSON */
 void chat_ask_session(struct request *rq);      /* POST /api/sessions/{id}/messages        AUTH_OWNER BODY_JSON */

@@ -12,8 +12,11 @@
 struct facade {
 	struct request *rq;
 	struct chat *chat;
-	struct text chat_id, content, client_id;
+	struct text chat_id;
+	struct ask_question question;
 	bool is_regenerate;
+	struct text
+		message_id; /* is_regenerate: of the message that is to be answered or replaced; TEXT_NONE = the newest question's */
 	struct uuid session; /* the body's sessionId */
 	bool has_session;
 };
@@ -72,10 +75,11 @@ static bool read_question(struct facade *f, const struct json_value *messages)
 		invalid(f->rq, "messages", "file parts are not taken yet");
 		return false;
 	}
-	f->content = message_text(f->rq, last);
-	f->client_id = json_find_string(last, "id");
-	return ask_check_content(f->rq, f->content, "messages") &&
-	       (f->client_id.bytes == NULL || ask_check_client_id(f->rq, f->client_id, "messages"));
+	f->question.content = message_text(f->rq, last);
+	f->question.client_id = json_find_string(last, "id");
+	return ask_check_content(f->rq, f->question.content, "messages") &&
+	       (f->question.client_id.bytes == NULL || ask_check_client_id(f->rq, f->question.client_id, "messages")) &&
+	       ask_read_key(f->rq, &f->question);
 }
 
 static bool read_session(struct facade *f, const struct json_value *root)
@@ -107,6 +111,7 @@ static bool facade_read(struct facade *f)
 	}
 	trigger = json_find_string(root, "trigger");
 	f->is_regenerate = text_equals(trigger, TEXT("regenerate-message"));
+	f->message_id = json_find_string(root, "messageId");
 	if (trigger.bytes != NULL && !f->is_regenerate && !text_equals(trigger, TEXT("submit-message"))) {
 		invalid(f->rq, "trigger", "trigger must be submit-message or regenerate-message");
 		return false;
@@ -128,7 +133,10 @@ static void on_opened(void *arg, enum error e, const struct db_result *r)
 		return;
 	}
 	conversation = db_result_uuid(r, 0, 0);
-	ask_start(f->rq, &conversation, f->content, f->client_id, f->is_regenerate);
+	if (f->is_regenerate)
+		ask_again(f->rq, &conversation, f->message_id);
+	else
+		ask_start(f->rq, &conversation, &f->question);
 }
 
 static void submit_open(struct facade *f)
@@ -148,7 +156,7 @@ static void on_known(void *arg, enum error e, const struct db_result *r)
 {
 	struct facade *f = arg;
 
-	if (e == ERROR_NONE && db_result_rows(r) == 0)
+	if (e == ERROR_NONE && db_result_rows(r) == 0 && !f->is_regenerate)
 		submit_open(f);
 	else
 		on_opened(f, e, r);

@@ -82,14 +82,14 @@ struct turn_call {
 
 /* Attempts of one model step (model.c). */
 struct model_run {
-	int attempt;                        /* of this step, from 1 */
-	int64_t delayed_ms;                 /* waited for retries so far */
-	bool no_tool_calls;                 /* after malformed calls */
-	int malformed;                      /* answers with malformed calls */
-	int empty;                          /* answers without anything */
+	int attempt;        /* of this step, from 1 */
+	int64_t delayed_ms; /* waited for retries so far */
+	bool no_tool_calls; /* after malformed calls */
+	int malformed;      /* answers with malformed calls */
+	int empty;          /* answers without anything */
 	int counted;        /* attempts made because of failures that are worth only so many (model_event.retries) */
-	unsigned skipped;                   /* bit i: model i of the role is of no use for this step */
-	const char *model;                  /* of the attempt in flight; the role's own string */
+	unsigned skipped;   /* bit i: model i of the role is of no use for this step */
+	const char *model;  /* of the attempt in flight; the role's own string */
 	struct scoreboard_breaker *breaker; /* of that model; NULL when none */
 	struct model_call *call;            /* in flight */
 	bool is_text_shown;                 /* of this attempt */
@@ -290,9 +290,17 @@ void cancel_wake(struct chat *chat, const struct uuid *turn);   /* whoever write
 void cancel_start(struct request *rq, const struct uuid *turn); /* answers the request */
 
 /* ask.c */
-/* Asks for the facade and answers with the stream. `is_regenerate`: the newest question again. */
-void ask_start(struct request *rq, const struct uuid *conversation, struct text content, struct text client_id,
-	bool is_regenerate);
+struct ask_question {
+	struct text content;   /* as ask_check_content wants it; borrowed from the request */
+	struct text client_id; /* clientMessageId, TEXT_NONE without one */
+	bool has_key;          /* client_id is the request's Idempotency-Key */
+};
+/* Asks for the facade, whose route has asked chat_admits, and answers with the stream. */
+void ask_start(struct request *rq, const struct uuid *conversation, const struct ask_question *question);
+/* The same for a question that was asked before: that of the message with this id (a question or an answer, our id or the client's), TEXT_NONE: the newest. */
+void ask_again(struct request *rq, const struct uuid *conversation, struct text message_id);
+/* A question without an id of its own has the Idempotency-Key for one. False: the key is malformed, which is answered. */
+bool ask_read_key(struct request *rq, struct ask_question *q);
 /* 1 to 32,000 characters; 1 to 128 printable ones. False: the problem is answered. */
 bool ask_check_content(struct request *rq, struct text content, const char *path);
 bool ask_check_client_id(struct request *rq, struct text id, const char *path);

@@ -222,6 +222,8 @@ void exchange_authenticate(struct request *rq)
 
 	connection_set_state(rq->connection, CONNECTION_BUSY);
 	deadline_clear(rq->server, &rq->connection->deadline);
+	if (rq->route->admit != NULL && rs->is_body_whole && !rq->route->admit(rq))
+		return;
 	rs->is_authenticating = true;
 	if (rs->is_authenticated || rq->route->auth == AUTH_NONE || rq->server->options.authenticate == NULL)
 		authenticated(rq, ERROR_NONE, NULL);

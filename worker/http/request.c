@@ -4,6 +4,8 @@
 
 #include <sys/random.h>
 
+#define IDEMPOTENCY_KEY_MAX 255 /* characters */
+
 struct text request_header(const struct request *rq, const char *name)
 {
 	struct text wanted = text_of(name);
@@ -12,6 +14,22 @@ struct text request_header(const struct request *rq, const char *name)
 		if (text_equals_nocase(rq->headers[i].name, wanted))
 			return rq->headers[i].value;
 	return TEXT_NONE;
+}
+
+bool request_idempotency_key(const struct request *rq, struct text *key_out)
+{
+	struct text key = request_header(rq, "Idempotency-Key");
+	bool is_good = key.bytes == NULL;
+
+	if (key.length >= 2 && key.bytes[0] == '"' && key.bytes[key.length - 1] == '"')
+		key = text_span(key.bytes + 1, key.length - 2);
+	if (key.bytes != NULL)
+		is_good = key.length >= 1 && key.length <= IDEMPOTENCY_KEY_MAX;
+	for (size_t i = 0; is_good && i < key.length; i++)
+		is_good = key.bytes[i] > 0x20 && key.bytes[i] < 0x7F;
+	if (is_good)
+		*key_out = key;
+	return is_good;
 }
 
 /* Takes what comes before `separator` off the list; false at its end. */

@@ -70,6 +70,8 @@ struct text request_header(const struct request *rq, const char *name);
 /* Value of a query parameter, percent- and plus-decoded into the arena; TEXT_NONE when absent. TEXT_NONE for malformed
  * escapes too. */
 struct text request_query(struct request *rq, const char *name);
+/* Idempotency-Key, bare or quoted: 1 to 255 printable ASCII characters without spaces; TEXT_NONE when absent. False when it is malformed. */
+bool request_idempotency_key(const struct request *rq, struct text *key_out);
 /* Value of a cookie, TEXT_NONE when absent. */
 struct text request_cookie(const struct request *rq, const char *name);
 /* Does Accept name this media type with a q above that of JSON? A missing Accept accepts anything (false). */

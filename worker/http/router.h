@@ -20,6 +20,8 @@ enum route_body {
 };
 
 typedef void(handler_fn)(struct request *rq);
+/* False: it has answered. */
+typedef bool(admit_fn)(struct request *rq);
 
 struct route {
 	enum method method; /* GET answers HEAD too */
@@ -33,6 +35,8 @@ struct route {
 	bool is_quiet;       /* logged at debug: health checks and assets */
 	bool is_probe; /* answered while the pool is drained, too, and on the admin listener: what operators and load balancers ask */
 	bool is_on_admin; /* the admin listener serves it too; those of AUTH_ADMIN it always does */
+	admit_fn *
+		admit; /* asked before credentials are looked at, so that a refusal stores nothing; NULL = all are let in */
 };
 
 struct router;
