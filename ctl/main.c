@@ -26,7 +26,7 @@ static ctl_run_fn run_version, run_help;
 static const struct command commands[] = {
 	{ "status", ctl_status, "[--json]", "how the service and its workers are",
 		"--json prints the same document as /admin/status.json of the admin listener.\n"
-		"DB is connections that work / open ones + queries waiting. 69: nobody answers.\n" },
+		"DB is connections that work / open ones + queries not answered yet. 69: nobody answers.\n" },
 	{ "top", ctl_top, "[--once] [--interval SECONDS]", "the same, live, with rates; q quits",
 		"Without a terminal, or with --once, it prints one page. It goes on while the service restarts.\n" },
 	{ "metrics", ctl_metrics, "", "all metrics in Prometheus' text format",

@@ -288,6 +288,28 @@ Test(db, more_than_the_bound_is_refused_at_once)
 	cr_assert_eq(refused, 10);
 }
 
+Test(db, what_waits_for_a_connection_is_told_apart_from_what_runs)
+{
+	static struct answer a[5];
+	struct db_stats s;
+
+	for (int i = 0; i < 5; i++) {
+		struct db_number id;
+		struct db_param params[] = { db_int(&id, 9000 + i), DB_TEXT(i < 2 ? TEXT("1.0") : TEXT("0")) };
+
+		db_submit(f.db, SQL_nap_then_put, params, on_answer, &a[i]);
+	}
+	cr_expect_eq(db_stats(f.db).waiting, 5);
+	run_for(&f, 50);
+	s = db_stats(f.db);
+	cr_expect_eq(s.waiting, 3, "two run, one on each write connection; %d wait", s.waiting);
+	cr_expect_eq(s.pending, 5, "%d", s.pending);
+	run_until(&f, &answers_total, 5);
+	s = db_stats(f.db);
+	cr_expect_eq(s.waiting, 0);
+	cr_expect_eq(s.pending, 0);
+}
+
 Test(db, a_cancelled_query_is_never_heard_of_again)
 {
 	struct answer waiting = { .calls = 0 }, sent = { .calls = 0 }, refused = { .calls = 0 }, other = { .calls = 0 };
@@ -304,7 +326,7 @@ Test(db, a_cancelled_query_is_never_heard_of_again)
 	run_until(&f, &other.calls, 1);
 	run_for(&f, 200);
 	cr_assert_eq(waiting.calls + sent.calls + refused.calls, 0);
-	cr_assert_eq(db_stats(f.db).waiting, 0);
+	cr_assert_eq(db_stats(f.db).pending, 0);
 }
 
 static void on_drained(void *arg)

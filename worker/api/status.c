@@ -31,11 +31,13 @@ static void write_pool(struct buffer *out, const struct worker *w)
 	struct db_stats s = db_stats(w->db);
 
 	buffer_printf(out,
-		"\"pool\":{\"size\":%d,\"readers\":%d,\"writers\":%d,\"open\":%d,\"idle\":%d,\"waiting\":%d,\"isUp\":%"
-		"s,"
+		"\"pool\":{\"size\":%d,\"readers\":%d,\"writers\":%d,\"open\":%d,\"idle\":%d,\"waiting\":%d,"
+		"\"pending\":%d,"
+		"\"isUp\":%s,"
 		"\"reconnects\":%llu,\"queries\":%llu,\"errors\":%llu}",
-		s.readers + s.writers, s.readers, s.writers, s.open, s.idle, s.waiting, s.is_up ? "true" : "false",
-		(unsigned long long)s.reconnects, (unsigned long long)s.queries, (unsigned long long)s.errors);
+		s.readers + s.writers, s.readers, s.writers, s.open, s.idle, s.waiting, s.pending,
+		s.is_up ? "true" : "false", (unsigned long long)s.reconnects, (unsigned long long)s.queries,
+		(unsigned long long)s.errors);
 }
 
 static const char *state_name(uint32_t state)
@@ -65,7 +67,7 @@ static void write_workers(struct buffer *out, const struct worker *w)
 		buffer_printf(out,
 			"%s{\"slot\":%d,\"pid\":%d,\"state\":\"%s\",\"generation\":%u,\"uptimeS\":%lld,\"loopLagMs\":%."
 			"3f,"
-			"\"connections\":%u,\"streams\":%u,\"turns\":%u,\"dbOpen\":%u,\"dbIdle\":%u,\"dbWaiting\":%u}",
+			"\"connections\":%u,\"streams\":%u,\"turns\":%u,\"dbOpen\":%u,\"dbIdle\":%u,\"dbPending\":%u}",
 			is_first ? "" : ",", i, SCOREBOARD_GET(s->pid), state_name(SCOREBOARD_GET(s->state)),
 			SCOREBOARD_GET(s->generation), (long long)(now_us - SCOREBOARD_GET(s->started_at_us)) / 1000000,
 			(double)SCOREBOARD_GET(s->loop_lag_us) / 1000, SCOREBOARD_GET(s->connections),

@@ -342,7 +342,8 @@ struct db_stats db_stats(const struct db *db)
 {
 	struct db_stats s = { .readers = db->readers,
 		.writers = db->writers,
-		.waiting = db->query_count,
+		.waiting = db->waiting_count,
+		.pending = db->query_count,
 		.reconnects = db->reconnects,
 		.queries = db->answered,
 		.errors = db->errors,

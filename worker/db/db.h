@@ -79,7 +79,8 @@ struct db_stats {
 	int readers, writers; /* configured */
 	int open;             /* connected */
 	int idle;             /* connected without work */
-	int waiting;          /* queries submitted and not answered */
+	int waiting;          /* queries that no connection has taken yet */
+	int pending;          /* queries submitted and not answered, these too */
 	uint64_t reconnects, queries, errors;
 	bool is_up;            /* the last attempt to use the database worked */
 	int64_t down_since_ms; /* monotonic; 0 while up */
