@@ -188,6 +188,37 @@ Test(response, names_the_methods_that_are_allowed)
 	cr_assert_eq(a.status, 404);
 }
 
+static const char *const options_with_bodies[][2] = {
+	{ "OPTIONS /hello HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}", "GET, HEAD, OPTIONS" },
+	{ "OPTIONS /echo HTTP/1.1\r\n" HOST "Content-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc",
+		"POST, PUT, OPTIONS" },
+	{ "OPTIONS /hello HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		"GET, HEAD, OPTIONS" },
+	{ "OPTIONS * HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" },
+};
+
+Test(response, answers_options_that_come_with_a_body)
+{
+	for (size_t i = 0; i < COUNT_OF(options_with_bodies); i++) {
+		int fd = httpd_connect(&h);
+
+		httpd_send(&h, fd, text_of(options_with_bodies[i][0]));
+		httpd_read(&h, fd, false, &a);
+		cr_expect_eq(a.status, 204, "%s: %s", options_with_bodies[i][0], a.head);
+		cr_expect_str_eq(httpd_field(&a, "Allow"), options_with_bodies[i][1]);
+		/* The body was read away: the next request begins behind it. */
+		httpd_send(&h, fd, TEXT("GET /hello HTTP/1.1\r\n" HOST "\r\n"));
+		httpd_read(&h, fd, false, &a);
+		cr_expect_eq(a.status, 200, "after %s", options_with_bodies[i][0]);
+		(void)close(fd);
+	}
+	httpd_ask(&h, "OPTIONS /none HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}", &a);
+	cr_expect_eq(a.status, 404);
+	httpd_ask(&h, "OPTIONS /hello HTTP/1.1\r\n" HOST "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n", &a);
+	cr_expect_eq(a.status, 204, "without asking for the body");
+	cr_expect(a.is_closed);
+}
+
 Test(response, refuses_headers_beyond_the_limits)
 {
 	static char request[40000];

@@ -231,6 +231,12 @@ void exchange_authenticate(struct request *rq)
 		rq->server->options.authenticate(rq, authenticated);
 }
 
+static void answer_options(struct request *rq)
+{
+	response_header(rq, "Allow", rq->response->allow);
+	response_send(rq, 204, NULL, TEXT_NONE);
+}
+
 void exchange_body_whole(struct connection *c, bool has_more)
 {
 	struct request *rq = c->rq;
@@ -240,13 +246,16 @@ void exchange_body_whole(struct connection *c, bool has_more)
 	c->is_corked = has_more;
 	if (buffer_length(&rs->body) > 0)
 		rq->body = buffer_text(&rs->body);
-	if (rs->deferred == ERROR_NONE) {
+	if (rs->deferred == ERROR_NONE && rs->allow == NULL) {
 		exchange_authenticate(rq);
 		return;
 	}
 	connection_set_state(c, CONNECTION_BUSY);
 	deadline_clear(c->server, &c->deadline);
-	response_problem(rq, rs->deferred, rs->deferred_detail);
+	if (rs->allow != NULL)
+		answer_options(rq);
+	else
+		response_problem(rq, rs->deferred, rs->deferred_detail);
 }
 
 /* ---- refusing --------------------------------------------------------------------------------------------------------------- */

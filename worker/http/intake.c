@@ -55,12 +55,6 @@ static enum error find_route(struct request *rq, const char **allow_out)
 	return router_find(server->routers[ROUTER_OPERATOR], rq, allow_out);
 }
 
-static void answer_options(struct request *rq, const char *allow)
-{
-	response_header(rq, "Allow", allow);
-	response_send(rq, 204, NULL, TEXT_NONE);
-}
-
 /* The operator has drained the pool: this worker is there to say so. */
 static bool is_drained(const struct http_server *server)
 {
@@ -88,18 +82,14 @@ static enum error check_request(struct request *rq, const struct head *head)
 	return check_body(rq, head);
 }
 
-static bool is_options_of_nothing(struct request *rq)
+/* What OPTIONS is answered; NULL when there is nothing at the path. */
+static const char *find_allow(struct request *rq)
 {
 	const char *allow = NULL;
 
-	if (rq->method != METHOD_OPTIONS)
-		return false;
 	if (text_equals(rq->raw_path, TEXT("*")))
-		allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-	else if (find_route(rq, &allow) != ERROR_METHOD_NOT_ALLOWED)
-		return false;
-	answer_options(rq, allow);
-	return true;
+		return "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+	return find_route(rq, &allow) == ERROR_METHOD_NOT_ALLOWED ? allow : NULL;
 }
 
 static bool fill_request(struct request *rq, const struct head *head)
@@ -126,6 +116,24 @@ static bool fill_request(struct request *rq, const struct head *head)
 	return is_clean;
 }
 
+/* No handler's: a body means nothing here (RFC 9110 section 9.3.7), and is read away first; one that waits to be asked for is not. */
+static void start_options(struct connection *c, const struct head *head, bool has_more)
+{
+	struct response *rs = c->rq->response;
+
+	if (head->framing != FRAMING_NONE && !head->expects_continue) {
+		rs->discards = true;
+		rs->body_started_us = server_now_us(c->server);
+		connection_set_state(c, CONNECTION_BODY);
+		return;
+	}
+	if (head->expects_continue) {
+		rs->keep_alive = false;
+		rs->lingers = true;
+	}
+	exchange_body_whole(c, has_more);
+}
+
 /* The header is whole and well-formed: decides what becomes of the request. */
 static void start_exchange(struct connection *c, const struct head *head, bool has_more)
 {
@@ -140,12 +148,9 @@ static void start_exchange(struct connection *c, const struct head *head, bool h
 		return;
 	}
 	rs->is_body_whole = !has_body;
-	if (!has_body && rq->method == METHOD_OPTIONS) {
-		c->is_corked = has_more;
-		connection_set_state(c, CONNECTION_BUSY);
-		deadline_clear(c->server, &c->deadline);
-		if (is_options_of_nothing(rq))
-			return;
+	if (rq->method == METHOD_OPTIONS && (rs->allow = find_allow(rq)) != NULL) {
+		start_options(c, head, has_more);
+		return;
 	}
 	e = check_request(rq, head);
 	if (e != ERROR_NONE && has_body && head->expects_continue) {

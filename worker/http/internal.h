@@ -156,6 +156,7 @@ struct response {
 	int64_t stream_us;           /* monotonic: when the stream began */
 	enum error deferred;         /* answered once the body is read away */
 	const char *deferred_detail; /* static or in the arena, or NULL */
+	const char *allow;           /* of OPTIONS: the methods to answer; static or in the arena; NULL = a handler's */
 	bool discards;               /* the body is thrown away */
 	bool awaits_body;            /* 100 Continue is due once authenticated */
 	bool is_body_whole;          /* or there is none */
