@@ -430,6 +430,74 @@ Test(connection, ends_slow_bodies_with_408)
 	cr_assert_eq(pended_count, 0);
 }
 
+/* Turns the loop for a while. */
+static void pause_loop(int ms)
+{
+	struct timeval pause = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	(void)event_base_loopexit(h.base, &pause);
+	(void)event_base_dispatch(h.base);
+}
+
+static bool has_answer(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0;
+}
+
+/* One byte goes out to it every 20 ms, fast enough for any rate that is asked for; but all of it must come in time. */
+Test(connection, ends_a_body_that_takes_too_long_as_a_whole_whatever_its_rate)
+{
+	h.limits.http_body_timeout_ms = 300;
+	h.limits.http_body_rate_min = 0;
+
+	int fd = ask("POST /pend HTTP/1.1\r\n" HOST "Content-Length: 100000\r\n\r\n");
+	int64_t start_ms = clock_monotonic_ms();
+
+	while (!has_answer(fd)) {
+		httpd_send(&h, fd, TEXT("x"));
+		pause_loop(20);
+		cr_assert_lt(clock_monotonic_ms() - start_ms, 10000);
+	}
+	httpd_read(&h, fd, false, &a);
+	cr_assert_eq(a.status, 408);
+	cr_assert_geq(clock_monotonic_ms() - start_ms, 280);
+	(void)close(fd);
+	cr_assert_eq(pended_count, 0);
+}
+
+/* Both have ten minutes. The one that crawls loses its connection soon after the grace of 5 s, the other keeps its own. */
+Test(connection, ends_a_body_that_crawls_long_before_its_deadline)
+{
+	static char much[256];
+	int64_t start_ms = clock_monotonic_ms();
+	int slow, steady;
+
+	h.limits.http_body_timeout_ms = 600000;
+	h.limits.http_body_rate_min = 512;
+	slow = ask("POST /pend HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n");
+	steady = ask("POST /pend HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n");
+	memset(much, 'x', sizeof much);
+	/* More than it needs for half a minute on a machine that stalls. */
+	for (int i = 0; i < 64; i++)
+		httpd_send(&h, steady, text_span(much, sizeof much));
+	while (!has_answer(slow)) {
+		httpd_send(&h, slow, TEXT("x"));
+		httpd_send(&h, steady, text_span(much, sizeof much));
+		pause_loop(100);
+		cr_assert_lt(clock_monotonic_ms() - start_ms, 30000, "the crawling body is still waited for");
+	}
+	httpd_read(&h, slow, false, &a);
+	cr_assert_eq(a.status, 408);
+	cr_assert(a.is_closed);
+	cr_assert_geq(clock_monotonic_ms() - start_ms, 5000, "it has a grace");
+	cr_assert(!has_answer(steady));
+	(void)close(slow);
+	(void)close(steady);
+	cr_assert_eq(pended_count, 0);
+}
+
 Test(connection, closes_an_idle_connection_without_a_word)
 {
 	h.limits.http_idle_timeout_ms = 100;
