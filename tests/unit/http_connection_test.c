@@ -3,11 +3,13 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "shared/clock.h"
+#include "shared/log.h"
 #include "tests/support/httpd.h"
 #include "worker/http/internal.h"
 #include "worker/http/sse.h"
@@ -1009,6 +1011,71 @@ Test(connection, over_the_limit_is_told_so)
 	httpd_ask(&h, "GET /hello HTTP/1.1\r\n" HOST "\r\n", &a);
 	cr_assert_eq(a.status, 200);
 	(void)close(fds[1]);
+}
+
+/* What the log says of refused connections: its lines, and the sum of their counts. */
+struct refusals {
+	int fd;         /* of the log */
+	int lines, sum; /* found */
+	int requests;   /* lines of requests */
+};
+
+static void read_refusals(struct refusals *r)
+{
+	static char log[65536];
+	ssize_t length = pread(r->fd, log, sizeof log - 1, 0);
+
+	cr_assert_geq(length, 0);
+	log[length] = '\0';
+	r->lines = r->sum = r->requests = 0;
+	for (const char *line = log; *line != '\0'; line = strchr(line, '\n') + 1) {
+		size_t end = strcspn(line, "\n");
+		const char *count = memmem(line, end, "\"count\":", 8);
+
+		r->requests += memmem(line, end, "\"msg\":\"request\"", 15) != NULL;
+		if (memmem(line, end, "\"msg\":\"connections refused\"", 27) == NULL)
+			continue;
+		cr_assert_not_null(count, "%s", line);
+		r->lines++;
+		r->sum += (int)strtol(count + 8, NULL, 10);
+	}
+}
+
+#define FLOOD 100
+
+static bool are_all_told(void *arg)
+{
+	struct refusals *r = arg;
+
+	log_flush();
+	read_refusals(r);
+	return r->sum == FLOOD;
+}
+
+Test(connection, that_are_refused_share_a_line_a_second)
+{
+	struct refusals r = { .fd = memfd_create("log", MFD_CLOEXEC) };
+	int64_t start_ms = clock_monotonic_ms();
+	int holder;
+
+	log_open("test", -1, LOG_DEBUG, r.fd);
+	h.limits.http_connections_max = 1;
+	holder = httpd_connect(&h);
+	wait_connections(1);
+	for (int i = 0; i < FLOOD; i++) {
+		int fd = httpd_connect(&h);
+
+		httpd_read(&h, fd, false, &a);
+		cr_assert_eq(a.status, 503);
+		(void)close(fd);
+	}
+	cr_assert_eq(SCOREBOARD_GET(h.board->slots[0].counters.connections_refused), FLOOD);
+	cr_assert(httpd_wait(&h, are_all_told, &r), "%d of %d are told", r.sum, FLOOD);
+	/* One at once; the loop's clock may be a little behind ours. */
+	cr_assert_leq(r.lines, (clock_monotonic_ms() - start_ms) / 1000 + 2);
+	cr_assert_eq(r.requests, 0, "none of them has a line of its own");
+	(void)close(holder);
+	log_set_level(LOG_FATAL);
 }
 
 Test(connection, does_not_spin_when_descriptors_run_out)

@@ -42,6 +42,7 @@ struct request *exchange_open(struct connection *c)
 	x->rq.body = TEXT("");
 	x->rs.rq = &x->rq;
 	x->rs.last = &x->rs.first;
+	x->rs.is_refused = c->is_refused;
 	memcpy(x->rq.client, c->client, sizeof x->rq.client);
 	TAILQ_INSERT_TAIL(&server->requests, &x->rs, link);
 	c->rq = &x->rq;
@@ -116,7 +117,7 @@ static void log_request(const struct request *rq, int64_t now_us)
 									  : LOG_INFO;
 	char owner[UUID_TEXT_BYTES] = "";
 
-	if (!log_enabled(level))
+	if (rs->is_refused || !log_enabled(level))
 		return;
 	if (rq->has_owner)
 		uuid_format(&rq->owner, owner);

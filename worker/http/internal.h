@@ -170,6 +170,7 @@ struct response {
 	bool is_finished;            /* answered: freed at the end of the turn */
 	bool is_in_flight;           /* counted so, in its route's row */
 	bool is_gone_told;           /* on_gone was called */
+	bool is_refused;             /* its connection is over the limit: the listener has a line for all of these */
 };
 
 struct exchange {
@@ -226,6 +227,8 @@ struct listener {
 	int64_t gated_since_ms; /* readable but gated since; 0 = not gated */
 	int64_t gated_last_ms;  /* last time the gate was found shut */
 	bool is_open;           /* accepts at all */
+	struct event refusals;  /* a second after refused connections were logged: no line before */
+	uint64_t refused;       /* connections over the limit that no line has told of yet */
 };
 
 void listener_init(struct http_server *server);

@@ -20,6 +20,7 @@
 #define PAUSE_MS_MIN 100
 #define PAUSE_MS_MAX 1000
 #define REST_MAX     1024 /* taken at most when accepting ends */
+#define REFUSALS_MS  1000 /* one line for all connections refused in this time */
 
 void listener_format_client(const struct sockaddr_storage *address, char out[46])
 {
@@ -72,6 +73,28 @@ static void shed(struct http_server *server, int why)
 	pause_for(server, l->pause_ms);
 }
 
+/* However many clients come: a flood of them does not become one of lines. */
+static void tell_refused(struct http_server *server)
+{
+	struct listener *l = &server->listener;
+	struct timeval wait = { .tv_sec = REFUSALS_MS / 1000, .tv_usec = REFUSALS_MS % 1000 * 1000 };
+
+	if (l->refused == 0 || evtimer_pending(&l->refusals, NULL))
+		return;
+	LOG(LOG_ERROR, "connections refused", F_INT("count", l->refused),
+		F_INT("connections", server->connection_count - server->refused_count),
+		F_INT("limit", server_connections_max(server)));
+	l->refused = 0;
+	must(event_add(&l->refusals, &wait) == 0);
+}
+
+static void on_refusals(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	tell_refused(arg);
+}
+
 static void take(struct http_server *server, int fd, const struct sockaddr_storage *address)
 {
 	char client[46];
@@ -80,8 +103,11 @@ static void take(struct http_server *server, int fd, const struct sockaddr_stora
 	listener_format_client(address, client);
 	SCOREBOARD_ADD(server->slot->counters.connections_accepted, 1);
 	origin.is_refused = server->connection_count - server->refused_count >= server_connections_max(server);
-	if (origin.is_refused)
+	if (origin.is_refused) {
 		SCOREBOARD_ADD(server->slot->counters.connections_refused, 1);
+		server->listener.refused++;
+		tell_refused(server);
+	}
 	if (origin.is_refused && server->refused_count >= REFUSED_MAX)
 		(void)close(fd);
 	else
@@ -167,6 +193,7 @@ void listener_init(struct http_server *server)
 	must(event_assign(&l->event, server->options.base, server->options.listener, EV_READ | EV_PERSIST, on_readable,
 		     server) == 0);
 	must(event_assign(&l->timer, server->options.base, -1, 0, on_timer, server) == 0);
+	must(event_assign(&l->refusals, server->options.base, -1, 0, on_refusals, server) == 0);
 }
 
 void listener_start(struct http_server *server)
@@ -184,6 +211,9 @@ void listener_stop(struct http_server *server, bool accept_rest)
 	server->listener.is_open = false;
 	(void)event_del(&server->listener.event);
 	(void)event_del(&server->listener.timer);
+	(void)event_del(&server->listener.refusals);
+	tell_refused(server);
+	(void)event_del(&server->listener.refusals);
 }
 
 void listener_fini(struct http_server *server)
