@@ -27,6 +27,7 @@
 #define KNOWN_WAYS      4
 #define RETRY_AFTER_S   1
 #define SECONDS_PER_DAY 86400
+#define NAME_BYTES      8 /* of the hash, in the log: enough to tell owners apart */
 
 struct token_hash {
 	unsigned char bytes[SHA256_DIGEST_LENGTH];
@@ -278,6 +279,22 @@ bool auth_is_operator(const struct request *rq)
 	struct token_hash a = hash_of(w->auth, wanted), b = hash_of(w->auth, token);
 
 	return CRYPTO_memcmp(&a, &b, sizeof a) == 0;
+}
+
+/* ---- in the log ------------------------------------------------------------------------------------------------ */
+
+/* Without a key: ids are random, so that nobody finds one by trying, and whoever has the id finds its lines (sha256sum). */
+void auth_name_owner(const struct request *rq, char out[UUID_TEXT_BYTES])
+{
+	const struct worker *w = worker_of(rq);
+	struct token_hash hash;
+
+	uuid_format(&rq->owner, out);
+	if (!w->options.log_user_hash)
+		return;
+	hash = hash_of(w->auth, text_span(out, UUID_TEXT_BYTES - 1));
+	for (int i = 0; i < NAME_BYTES; i++)
+		(void)snprintf(out + 2 * i, 3, "%02x", hash.bytes[i]);
 }
 
 /* ---- POST /api/anonymous ------------------------------------------------------------------------------------- */

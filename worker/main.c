@@ -116,6 +116,7 @@ static enum error open_http(struct worker *w)
 		.route_count = worker_route_count,
 		.authenticate = auth_request,
 		.is_operator = auth_is_operator,
+		.name_owner = auth_name_owner,
 		.give = handover_give,
 		.generation = w->generation,
 		.context = w };

@@ -16,22 +16,23 @@
 
 /* clang-format off */
 #define QUIET .is_quiet = true
+#define OF_CONVERSATION .names_conversation = true
 #define OF(id) .detail = &resources[RESOURCE_##id]
 
-#define LIST(address, id, text)   { METHOD_GET, address, AUTH_OWNER, BODY_NONE, resource_list, text, OF(id) }
+#define LIST(address, id, text, ...)   { METHOD_GET, address, AUTH_OWNER, BODY_NONE, resource_list, text, OF(id), __VA_ARGS__ }
 #define CREATE(address, id, text) { METHOD_POST, address, AUTH_OWNER, BODY_JSON, resource_create, text, OF(id) }
 #define MINT(address, id, text)   { METHOD_POST, address, AUTH_MINT, BODY_JSON, resource_create, text, OF(id) }
-#define READ(address, id, text)   { METHOD_GET, address, AUTH_OWNER, BODY_NONE, resource_read, text, OF(id) }
-#define UPDATE(address, id, text) { METHOD_PATCH, address, AUTH_OWNER, BODY_JSON, resource_update, text, OF(id) }
+#define READ(address, id, text, ...)   { METHOD_GET, address, AUTH_OWNER, BODY_NONE, resource_read, text, OF(id), __VA_ARGS__ }
+#define UPDATE(address, id, text, ...) { METHOD_PATCH, address, AUTH_OWNER, BODY_JSON, resource_update, text, OF(id), __VA_ARGS__ }
 #define ACT(address, id, text)    { METHOD_POST, address, AUTH_OWNER, BODY_OPTIONAL, resource_update, text, OF(id) }
-#define REMOVE(address, id, text) { METHOD_DELETE, address, AUTH_OWNER, BODY_NONE, resource_remove, text, OF(id) }
-#define OPEN(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET }
+#define REMOVE(address, id, text, ...) { METHOD_DELETE, address, AUTH_OWNER, BODY_NONE, resource_remove, text, OF(id), __VA_ARGS__ }
+#define OPEN(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, .summary = text }
 #define PROBE(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET, .is_probe = true }
-#define BOTH(address, handler, text) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, QUIET, .is_on_admin = true }
-#define ADMIN(address, handler, text) { METHOD_GET, address, AUTH_ADMIN, BODY_NONE, handler, text, QUIET }
+#define BOTH(address, handler, text, ...) { METHOD_GET, address, AUTH_NONE, BODY_NONE, handler, text, .is_on_admin = true, __VA_ARGS__ }
+#define ADMIN(address, handler, text, ...) { METHOD_GET, address, AUTH_ADMIN, BODY_NONE, handler, .summary = text, __VA_ARGS__ }
 
 #define DESCRIBE(address) \
-	{ .method = METHOD_GET, .path = address, .auth = AUTH_NONE, .handle = openapi_get, .summary = "This description", .detail = &described, QUIET }
+	{ .method = METHOD_GET, .path = address, .auth = AUTH_NONE, .handle = openapi_get, .summary = "This description", .detail = &described }
 
 static const struct openapi_source described = { worker_routes, &worker_route_count };
 
@@ -44,11 +45,11 @@ const struct route worker_routes[] = {
 	PROBE("/livez", health_live, "Is the loop alive?"),
 	PROBE("/health/ready", health_ready, "Can requests be served? 503 with the checks when not"),
 	PROBE("/readyz", health_ready, "Can requests be served? 503 with the checks when not"),
-	BOTH("/health/status", health_status, "Uptime, memory, pool, workers and features"),
-	ADMIN("/metrics", metrics_get, "The pool's numbers for Prometheus, as text or OpenMetrics"),
+	BOTH("/health/status", health_status, "Uptime, memory, pool, workers and features", QUIET),
+	ADMIN("/metrics", metrics_get, "The pool's numbers for Prometheus, as text or OpenMetrics", QUIET),
 	ADMIN("/admin", admin_page, "The operations page"),
 	ADMIN("/admin/assets/{name}", admin_asset, "A file of the operations page"),
-	ADMIN("/admin/status.json", admin_status, "State of the pool, as renovationctl status --json has it"),
+	ADMIN("/admin/status.json", admin_status, "State of the pool, as renovationctl status --json has it", QUIET),
 	OPEN("/problems/{code}", problems_get, "What an error code means and what to do"),
 	DESCRIBE("/openapi.json"),
 	DESCRIBE("/api-docs.json"),
@@ -93,14 +94,14 @@ const struct route worker_routes[] = {
 
 	LIST("/api/conversations", CONVERSATIONS, "Conversations, last changed first"),
 	MINT("/api/conversations", CONVERSATIONS, "A new conversation; mints an owner when there are no credentials"),
-	READ("/api/conversations/{id}", CONVERSATIONS, "One conversation"),
-	UPDATE("/api/conversations/{id}", CONVERSATIONS, "Rename a conversation"),
-	REMOVE("/api/conversations/{id}", CONVERSATIONS, "Remove a conversation with its messages"),
-	LIST("/api/conversations/{id}/messages", CONVERSATION_MESSAGES, "Messages of a conversation, newest first"),
+	READ("/api/conversations/{id}", CONVERSATIONS, "One conversation", OF_CONVERSATION),
+	UPDATE("/api/conversations/{id}", CONVERSATIONS, "Rename a conversation", OF_CONVERSATION),
+	REMOVE("/api/conversations/{id}", CONVERSATIONS, "Remove a conversation with its messages", OF_CONVERSATION),
+	LIST("/api/conversations/{id}/messages", CONVERSATION_MESSAGES, "Messages of a conversation, newest first", OF_CONVERSATION),
 	LIST("/api/sessions/{id}/messages", SESSION_MESSAGES, "Messages of a session's conversation, newest first"),
 
 	{ METHOD_POST, "/api/conversations/{id}/messages", AUTH_OWNER, BODY_JSON, chat_ask_conversation,
-		.summary = "Ask: 202 with message and turn, or the answer as a stream when Accept is text/event-stream" },
+		OF_CONVERSATION, .summary = "Ask: 202 with message and turn, or the answer as a stream when Accept is text/event-stream" },
 	{ METHOD_POST, "/api/sessions/{id}/messages", AUTH_OWNER, BODY_JSON, chat_ask_session,
 		.summary = "Ask in the session's own conversation" },
 	{ METHOD_GET, "/api/turns/{id}", AUTH_OWNER, BODY_NONE, chat_turn_read, .summary = "Status of an answer" },

@@ -3,14 +3,15 @@
 -- statement: turn_read
 -- kind: read
 -- params: owner uuid, id uuid
--- result: status text, version int, body json
+-- result: status text, version int, body json, conversation uuid
 SELECT t.status, t.version,
 	json_build_object('id', t.id, 'conversationId', t.conversation_id, 'messageId', t.user_message_id, 'answerId', t.assistant_message_id,
 		'status', CASE WHEN t.status = 'running' AND t.cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE t.status END,
 		'model', t.model, 'usage', CASE WHEN t.input_tokens IS NOT NULL
 			THEN json_build_object('inputTokens', t.input_tokens, 'outputTokens', t.output_tokens) END,
 		'finishReason', t.finish_reason, 'error', t.error, 'lastEventId', CASE WHEN e.last > 0 THEN t.id || '.' || e.last END,
-		'createdAt', rfc3339(t.created_at), 'startedAt', rfc3339(t.started_at), 'endedAt', rfc3339(t.ended_at))
+		'createdAt', rfc3339(t.created_at), 'startedAt', rfc3339(t.started_at), 'endedAt', rfc3339(t.ended_at)),
+	t.conversation_id
 FROM turns t, LATERAL (SELECT greatest(t.next_event - 1,
 	(SELECT max(k.to_event) FROM turn_chunks k WHERE k.day = t.day AND k.turn_id = t.id)) AS last) e
 WHERE t.owner_id = $1 AND t.id = $2;
@@ -19,8 +20,8 @@ WHERE t.owner_id = $1 AND t.id = $2;
 -- statement: turn_follow
 -- kind: read
 -- params: owner uuid, id uuid
--- result: status text, last bigint, has_chunks bool
-SELECT t.status, greatest(t.next_event - 1, coalesce(k.last, 0)), k.last IS NOT NULL
+-- result: status text, last bigint, has_chunks bool, conversation uuid
+SELECT t.status, greatest(t.next_event - 1, coalesce(k.last, 0)), k.last IS NOT NULL, t.conversation_id
 FROM turns t, LATERAL (SELECT max(to_event) AS last FROM turn_chunks WHERE day = t.day AND turn_id = t.id) k
 WHERE t.owner_id = $1 AND t.id = $2;
 

@@ -185,7 +185,8 @@ static void begin_turn(struct ask *a, const struct db_result *r)
 		.answer = a->answer,
 		.fence = 1,
 		.role = MODEL_ROLE_STREAMING,
-		.trace_id = a->rq->trace_id };
+		.trace_id = a->rq->trace_id,
+		.request_id = a->rq->id };
 	struct ring *ring = a->ring;
 
 	a->ring = NULL;
@@ -295,6 +296,7 @@ bool chat_admits(struct request *rq)
 
 static void ask_submit(struct ask *a)
 {
+	request_set_conversation(a->rq, &a->conversation);
 	a->message = uuid_create();
 	a->turn = uuid_create();
 	a->answer = uuid_create();

@@ -85,7 +85,7 @@ static void on_stored(void *arg, enum error e, const struct db_result *r)
 		ring_set_stored(t->ring, t->checkpoint_to);
 		emit_flush_backlog(t);
 	} else {
-		LOG(LOG_WARN, "checkpoint failed", F_STR("turn_id", t->id_text), F_STR("code", error_code(e)),
+		LOG(LOG_WARN, "checkpoint failed", TURN_LOG_FIELDS(t), F_STR("code", error_code(e)),
 			F_INT("failures", t->failures));
 		t->failures++;
 	}

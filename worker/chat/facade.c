@@ -194,6 +194,11 @@ static bool active_turn(struct facade *f, enum error e, const struct db_result *
 		response_problem_retry(f->rq, error_status(e) == 503 ? e : ERROR_INTERNAL, NULL, 1);
 		return false;
 	}
+	if (db_result_rows(r) > 0) {
+		struct uuid conversation = db_result_uuid(r, 0, 0);
+
+		request_set_conversation(f->rq, &conversation);
+	}
 	if (db_result_rows(r) == 0 || db_result_is_null(r, 0, 1)) {
 		response_send(f->rq, 204, NULL, TEXT(""));
 		return false;

@@ -187,7 +187,7 @@ static void end_count_turn(struct turn *t)
 	measure_turn_end(t, outcome);
 	SCOREBOARD_ADD(c->tokens_in, (uint64_t)t->input_tokens);
 	SCOREBOARD_ADD(c->tokens_out, (uint64_t)t->output_tokens);
-	LOG(LOG_INFO, "turn ended", F_STR("turn_id", t->id_text), F_STR("status", t->end_status),
+	LOG(LOG_INFO, "turn ended", TURN_LOG_FIELDS(t), F_STR("status", t->end_status),
 		F_STR("finish_reason", t->finish_reason != NULL ? t->finish_reason : "cancelled"),
 		F_INT("steps", t->step), F_INT("events", ring_last(t->ring)), F_INT("input_tokens", t->input_tokens),
 		F_INT("output_tokens", t->output_tokens),
@@ -210,7 +210,7 @@ static void on_finished(void *arg, enum error e, const struct db_result *r)
 			turn_drop(t, "its end cannot be stored");
 			return;
 		}
-		LOG(LOG_ERROR, "end of a turn refused, stored without its parts", F_STR("turn_id", t->id_text),
+		LOG(LOG_ERROR, "end of a turn refused, stored without its parts", TURN_LOG_FIELDS(t),
 			F_STR("code", error_code(e)));
 		t->is_crippled = true;
 		finish_store(t);

@@ -282,7 +282,7 @@ static void model_on_malformed(struct turn *t, const struct model_event *event)
 static void model_on_failure(struct turn *t, const struct model_event *event)
 {
 	SCOREBOARD_ADD(t->chat->w->slot->counters.model_errors, 1);
-	LOG(LOG_WARN, "model call failed", F_STR("turn_id", t->id_text), F_STR("model", t->run.model),
+	LOG(LOG_WARN, "model call failed", TURN_LOG_FIELDS(t), F_STR("model", t->run.model),
 		F_INT("attempt", t->run.attempt), F_INT("failure", event->failure),
 		F_INT("http_status", event->http_status), F_TEXT("provider_status", event->provider_status),
 		F_TEXT("provider_reason", event->provider_reason), F_INT("retry_after_ms", event->retry_after_ms),
@@ -343,7 +343,7 @@ static void model_on_finish(struct turn *t, const struct model_event *event)
 {
 	breaker_success(t->run.breaker, clock_monotonic_ms());
 	SCOREBOARD_SET(t->chat->w->board->gemini_state, 1);
-	LOG(LOG_DEBUG, "model call done", F_STR("turn_id", t->id_text), F_STR("model", t->run.model),
+	LOG(LOG_DEBUG, "model call done", TURN_LOG_FIELDS(t), F_STR("model", t->run.model),
 		F_INT("attempt", t->run.attempt), F_INT("first_byte_ms", event->first_byte_ms),
 		F_INT("total_ms", event->total_ms), F_INT("input_tokens", event->usage.input_tokens),
 		F_INT("output_tokens", event->usage.output_tokens));

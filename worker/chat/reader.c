@@ -373,7 +373,10 @@ static void on_follow(void *arg, enum error e, const struct db_result *rows)
 		return;
 	}
 	struct text status = db_result_text(rows, 0, 0);
+	struct uuid conversation = db_result_uuid(rows, 0, 3);
 
+	if (r->rq != NULL)
+		request_set_conversation(r->rq, &conversation);
 	r->is_known = true;
 	r->has_ended = !text_equals(status, TEXT("queued")) && !text_equals(status, TEXT("running")) &&
 		       !text_equals(status, TEXT("waiting_approval"));

@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
+#include "shared/clock.h"
 #include "shared/json.h"
+#include "shared/log.h"
 #include "worker/chat/parts.h"
 #include "worker/chat/turn.h"
 
@@ -265,6 +267,16 @@ void turn_settled(struct turn *t)
 
 /* --- tools ------------------------------------------------------------------------------------------------------------------ */
 
+/* A model may write anything for a name: what is in no table is not repeated. */
+static void log_tool(const struct turn *t, const struct turn_call *call, bool is_ok)
+{
+	const struct tool *tool = tool_find(buffer_text(&call->name));
+
+	LOG(LOG_INFO, "tool call done", TURN_LOG_FIELDS(t), F_STR("tool_name", tool != NULL ? tool->name : "unknown"),
+		F_INT("step", t->step), F_INT("ordinal", t->call_at), F_STR("outcome", is_ok ? "ok" : "failed"),
+		F_REAL("latency_ms", (double)(clock_monotonic_us() - t->tool_us) / 1000));
+}
+
 static void on_tool(void *arg, enum error e, bool is_ok, struct text result)
 {
 	struct turn *t = arg;
@@ -282,6 +294,7 @@ static void on_tool(void *arg, enum error e, bool is_ok, struct text result)
 	}
 	t->failures = 0;
 	measure_tool_end(t, buffer_text(&call->name), is_ok);
+	log_tool(t, call, is_ok);
 	call->is_done = true;
 	emit_tool_result(t, t->call_at, is_ok, result);
 	prompt_add_result(

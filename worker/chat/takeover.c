@@ -416,7 +416,7 @@ static void show_results(struct turn *t, const struct db_result *r)
 
 static void resume_go_on(struct turn *t, const struct db_result *r)
 {
-	LOG(LOG_INFO, "turn goes on", F_STR("turn_id", t->id_text), F_INT("stored_steps", t->stored_steps),
+	LOG(LOG_INFO, "turn goes on", TURN_LOG_FIELDS(t), F_INT("stored_steps", t->stored_steps),
 		F_INT("shown_steps", t->shown.steps), F_INT("events", ring_last(t->ring)),
 		F_INT("text_bytes", buffer_length(&t->shown.text)), F_INT("take_overs", t->attempt));
 	t->is_resumed = false;

@@ -39,7 +39,7 @@ void turn_set_state(struct turn *t, enum turn_state state)
 {
 	must(is_possible(t->state, state));
 	measure_turn_state(t);
-	LOG(LOG_DEBUG, "turn state", F_STR("turn_id", t->id_text), F_STR("from", state_names[t->state]),
+	LOG(LOG_DEBUG, "turn state", TURN_LOG_FIELDS(t), F_STR("from", state_names[t->state]),
 		F_STR("to", state_names[state]));
 	t->state = state;
 }
@@ -75,7 +75,7 @@ bool turn_retry_later(struct turn *t, enum error e, void (*fn)(struct turn *t))
 {
 	if (e != ERROR_DATABASE_UNAVAILABLE && e != ERROR_OVERLOADED && e != ERROR_TIMEOUT)
 		return false;
-	LOG(LOG_WARN, "turn waits for the database", F_STR("turn_id", t->id_text), F_STR("code", error_code(e)),
+	LOG(LOG_WARN, "turn waits for the database", TURN_LOG_FIELDS(t), F_STR("code", error_code(e)),
 		F_STR("state", state_names[t->state]), F_INT("failures", t->failures));
 	turn_later(t, t->failures < 4 ? 100 << t->failures : 1500, fn);
 	t->failures++;
@@ -190,6 +190,9 @@ void turn_create(struct chat *chat, const struct turn_row *row, struct ring *rin
 		.ring = ring,
 		.is_resumed = is_resumed };
 	uuid_format(&t->id, t->id_text);
+	uuid_format(&t->conversation, t->conversation_text);
+	if (row->request_id != NULL)
+		(void)snprintf(t->request_id, sizeof t->request_id, "%s", row->request_id);
 	take_trace(t, row->trace_id);
 	turn_init_buffers(t);
 	t->started_ms = clock_monotonic_ms() - row->age_ms;
@@ -260,8 +263,7 @@ static void turn_destroy(struct turn *t)
 
 void turn_drop(struct turn *t, const char *why)
 {
-	LOG(LOG_WARN, "turn given up", F_STR("turn_id", t->id_text), F_STR("why", why),
-		F_STR("state", state_names[t->state]));
+	LOG(LOG_WARN, "turn given up", TURN_LOG_FIELDS(t), F_STR("why", why), F_STR("state", state_names[t->state]));
 	turn_set_state(t, TURN_ENDED);
 	turn_destroy(t);
 }

@@ -103,7 +103,9 @@ struct turn {
 	struct uuid id, owner, conversation, session, message, answer_id;
 	bool has_session;
 	char id_text[UUID_TEXT_BYTES];
-	char trace_id[33]; /* W3C: what the calls of the model carry */
+	char conversation_text[UUID_TEXT_BYTES];
+	char request_id[REQUEST_ID_BYTES]; /* of who asked, for the log; "" after a take-over and out of the queue */
+	char trace_id[33];                 /* W3C: what the calls of the model carry */
 	uint64_t fence;
 	enum model_role role;
 	int attempt; /* take-overs before this one */
@@ -156,6 +158,12 @@ struct turn {
 	struct buffer end_events; /* packed: what is appended to the ring once the end is stored */
 };
 
+/* What every log line about a turn says of it. */
+#define TURN_LOG_FIELDS(t)                                                                                             \
+	F_STR("turn_id", (t)->id_text), F_STR("conversation_id", (t)->conversation_text),                              \
+		F_TEXT("request_id", (t)->request_id[0] != '\0' ? text_of((t)->request_id) : TEXT_NONE),               \
+		F_STR("trace_id", (t)->trace_id)
+
 /* chat.c */
 void timer_in(struct event *timer, int64_t ms); /* (again) in so many milliseconds */
 struct turn *chat_find(struct chat *chat, const struct uuid *id);
@@ -177,7 +185,8 @@ struct turn_row {
 	int attempt;
 	bool is_cancelled;
 	int64_t age_ms;
-	const char *trace_id; /* W3C, of the request that asked; NULL: the turn's id serves as one */
+	const char *trace_id;   /* W3C, of the request that asked; NULL: the turn's id serves as one */
+	const char *request_id; /* likewise; NULL: none is known */
 };
 /* From the columns that turn_next and the claims share, beginning with `ended`. False when the row is empty. */
 bool turn_row_read(const struct db_result *r, int row, struct turn_row *out);

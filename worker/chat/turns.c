@@ -22,13 +22,19 @@ static void answer_error(struct request *rq, enum error e)
 static void on_turn(void *arg, enum error e, const struct db_result *r)
 {
 	struct request *rq = arg;
+	struct uuid conversation;
 
-	if (e != ERROR_NONE)
+	if (e != ERROR_NONE) {
 		answer_error(rq, e);
-	else if (db_result_rows(r) == 0)
+		return;
+	}
+	if (db_result_rows(r) == 0) {
 		response_problem(rq, ERROR_NOT_FOUND, NULL);
-	else
-		response_json(rq, 200, db_result_text(r, 0, 2));
+		return;
+	}
+	conversation = db_result_uuid(r, 0, 3);
+	request_set_conversation(rq, &conversation);
+	response_json(rq, 200, db_result_text(r, 0, 2));
 }
 
 static void submit_read(struct request *rq, const struct uuid *turn, db_done_fn *done, void *arg)

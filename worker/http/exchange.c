@@ -7,7 +7,8 @@
 
 #include "shared/log.h"
 
-#define CONTINUE TEXT("HTTP/1.1 100 Continue\r\n\r\n")
+#define CONTINUE        TEXT("HTTP/1.1 100 Continue\r\n\r\n")
+#define LOGGED_PATH_MAX 256 /* bytes of the path in a log line */
 
 /* ---- life ----------------------------------------------------------------------------------------------------------------- */
 
@@ -108,28 +109,54 @@ static void log_received(const struct request *rq)
 		F_STR("client", rq->client));
 }
 
+static enum log_level level_of(const struct request *rq)
+{
+	int status = rq->response->status;
+
+	if (status >= 500)
+		return LOG_ERROR;
+	if (status >= 400)
+		return LOG_WARN;
+	return rq->route != NULL && rq->route->is_quiet ? LOG_DEBUG : LOG_INFO;
+}
+
+static struct text name_owner(const struct request *rq, char out[UUID_TEXT_BYTES])
+{
+	if (!rq->has_owner)
+		return TEXT_NONE;
+	if (rq->server->options.name_owner != NULL)
+		rq->server->options.name_owner(rq, out);
+	else
+		uuid_format(&rq->owner, out);
+	return text_of(out);
+}
+
+/* A stream has given its path back. */
+static struct text path_for_log(const struct request *rq)
+{
+	return rq->raw_path.length > LOGGED_PATH_MAX ? text_span(rq->raw_path.bytes, LOGGED_PATH_MAX) : rq->raw_path;
+}
+
 static void log_request(const struct request *rq, int64_t now_us)
 {
 	const struct response *rs = rq->response;
-	enum log_level level = rs->status >= 500                          ? LOG_ERROR
-			       : rs->status >= 400                        ? LOG_WARN
-			       : rq->route != NULL && rq->route->is_quiet ? LOG_DEBUG
-									  : LOG_INFO;
-	char owner[UUID_TEXT_BYTES] = "";
+	enum log_level level = level_of(rq);
+	char owner[UUID_TEXT_BYTES], conversation[UUID_TEXT_BYTES];
 
 	if (rs->is_refused || !log_enabled(level))
 		return;
-	if (rq->has_owner)
-		uuid_format(&rq->owner, owner);
+	if (rq->has_conversation)
+		uuid_format(&rq->conversation, conversation);
 	LOG(level, "request", F_STR("request_id", rq->id), F_STR("trace_id", rq->trace_id),
 		F_STR("span_id", rq->span_id),
 		F_TEXT("parent_span_id", rq->parent_span_id[0] != '\0' ? text_of(rq->parent_span_id) : TEXT_NONE),
 		F_TEXT("method", rs->has_method ? text_of(method_names[rq->method]) : TEXT_NONE),
-		F_TEXT("route", rq->route != NULL ? text_of(rq->route->path) : TEXT_NONE), F_INT("status", rs->status),
+		F_TEXT("route", rq->route != NULL ? text_of(rq->route->path) : TEXT_NONE),
+		F_TEXT("path", path_for_log(rq)), F_INT("status", rs->status),
 		F_REAL("latency_ms", (double)(now_us - rq->started_us) / 1000), F_INT("bytes_in", rs->bytes_in),
 		F_INT("bytes_out", rs->bytes_out), F_STR("client", rq->client),
-		F_TEXT("user_id", rq->has_owner ? text_of(owner) : TEXT_NONE),
-		F_TEXT("conversation_id", text_of(rq->log_conversation)));
+		F_TEXT("user_id", name_owner(rq, owner)),
+		F_TEXT("conversation_id", rq->has_conversation ? text_of(conversation) : TEXT_NONE));
 }
 
 void exchange_finish(struct request *rq)

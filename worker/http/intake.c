@@ -79,6 +79,8 @@ static enum error check_request(struct request *rq, const struct head *head)
 	if (e != ERROR_NONE)
 		return e;
 	measure_begin(rq);
+	if (rq->route->names_conversation)
+		request_set_conversation(rq, &rq->ids[0]);
 	return check_body(rq, head);
 }
 

@@ -178,6 +178,12 @@ void *request_context(const struct request *rq)
 	return rq->server->options.context;
 }
 
+void request_set_conversation(struct request *rq, const struct uuid *conversation)
+{
+	rq->conversation = *conversation;
+	rq->has_conversation = true;
+}
+
 /* ---- ids ------------------------------------------------------------------------------------------------------------------ */
 
 /* xorshift128+: trace ids must be spread out, not secret. Seeded once from the kernel. */

@@ -31,6 +31,7 @@ struct header {
 };
 
 #define REQUEST_PARAMS_MAX 4
+#define REQUEST_ID_BYTES   (UUID_TEXT_BYTES + 96) /* with NUL */
 
 struct request {
 	struct arena arena;            /* everything below lives here */
@@ -49,20 +50,21 @@ struct request {
 	size_t header_count;
 	char client
 		[46]; /* the peer's address as text, "unix" for a UNIX socket; behind a trusted proxy whom it has seen */
-	struct text body;              /* whole, de-chunked; TEXT("") when there is none */
-	char id[UUID_TEXT_BYTES + 96]; /* request id: X-Request-Id when safe, else a UUIDv7 */
-	char trace_id[33];             /* W3C: from traceparent, else made */
-	char span_id[17];              /* ours, the child */
-	char parent_span_id[17];       /* the caller's; "" when there was none */
-	int64_t started_us;            /* monotonic, first byte of the request */
-	struct uuid owner;             /* set by the authenticator; valid when has_owner */
+	struct text body;          /* whole, de-chunked; TEXT("") when there is none */
+	char id[REQUEST_ID_BYTES]; /* X-Request-Id when safe, else a UUIDv7 */
+	char trace_id[33];         /* W3C: from traceparent, else made */
+	char span_id[17];          /* ours, the child */
+	char parent_span_id[17];   /* the caller's; "" when there was none */
+	int64_t started_us;        /* monotonic, first byte of the request */
+	struct uuid owner;         /* set by the authenticator; valid when has_owner */
 	bool has_owner;
 	bool is_admin;     /* came over the admin listener, or brought the admin token to a route that is not public */
 	bool is_new_owner; /* minted by this request: the answer carries X-Owner-Token */
-	struct text owner_token;      /* the clear token of a new owner, else TEXT_NONE; never logged */
-	const char *log_conversation; /* set by handlers for the log line, else NULL */
-	void *handler_state;          /* the handler's own, in the arena */
-	struct response *response;    /* state of the answer, owned by response.c */
+	struct text owner_token;   /* the clear token of a new owner, else TEXT_NONE; never logged */
+	struct uuid conversation;  /* what it is about, for the log line; valid when has_conversation */
+	bool has_conversation;     /* the route's path names it, or the handler has found it */
+	void *handler_state;       /* the handler's own, in the arena */
+	struct response *response; /* state of the answer, owned by response.c */
 };
 
 /* First field of that name (any case), TEXT_NONE when absent. */
@@ -78,6 +80,8 @@ struct text request_cookie(const struct request *rq, const char *name);
 bool request_prefers(const struct request *rq, const char *media_type);
 /* The same with a type of one's own in the place of JSON. */
 bool request_prefers_over(const struct request *rq, const char *media_type, const char *other);
+/* For handlers: the conversation that the request turned out to be about. */
+void request_set_conversation(struct request *rq, const struct uuid *conversation);
 /* What http_options.context holds: the worker. */
 void *request_context(const struct request *rq);
 

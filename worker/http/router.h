@@ -30,9 +30,10 @@ struct route {
 	enum route_auth auth;
 	enum route_body body;
 	handler_fn *handle;
-	const char *summary; /* for OpenAPI */
-	const void *detail;  /* the handler's own row (resource, file); borrowed, may be NULL */
-	bool is_quiet;       /* logged at debug: health checks and assets */
+	const char *summary;     /* for OpenAPI */
+	const void *detail;      /* the handler's own row (resource, file); borrowed, may be NULL */
+	bool is_quiet;           /* logged at debug: what machines ask again and again */
+	bool names_conversation; /* its first parameter is the id of a conversation, for the log */
 	bool is_probe; /* answered while the pool is drained, too, and on the admin listener: what operators and load balancers ask */
 	bool is_on_admin; /* the admin listener serves it too; those of AUTH_ADMIN it always does */
 	admit_fn *

@@ -34,6 +34,8 @@ struct http_options {
 	size_t route_count;
 	authenticate_fn *authenticate;
 	is_operator_fn *is_operator; /* NULL: nobody has a token */
+	/* How the log calls the request's owner; NULL: by its id. */
+	void (*name_owner)(const struct request *rq, char out[UUID_TEXT_BYTES]);
 	/* May be NULL: nobody takes connections. `is_fresh`: nothing was asked on it yet. */
 	enum http_gift (*give)(void *context, int fd, const char *client, bool is_fresh);
 	uint32_t generation; /* ours: while the pool is drained, workers of its generation answer probes only */

@@ -8,6 +8,7 @@
 struct tool_run {
 	struct db *db;           /* borrowed */
 	struct db_query *query;  /* in flight; NULL when none */
+	const struct tool *tool; /* its row; NULL when unknown */
 	struct uuid owner, turn; /* of the request */
 	uint64_t fence;
 	int step, ordinal;
@@ -77,7 +78,11 @@ static void on_effect(void *arg, enum error e, const struct db_result *r)
 	struct tool_run *run = arg;
 
 	if (e == ERROR_CONFLICT || e == ERROR_VALIDATION_FAILED) {
-		LOG(LOG_WARN, "tool refused by the database", F_STR("code", error_code(e)),
+		char turn[UUID_TEXT_BYTES];
+
+		uuid_format(&run->turn, turn);
+		LOG(LOG_WARN, "tool refused by the database", F_STR("turn_id", turn),
+			F_STR("tool_name", run->tool->name), F_STR("code", error_code(e)),
 			F_STR("constraint", db_result_constraint(r)));
 		tool_submit(run, SQL_tool_fail,
 			e == ERROR_CONFLICT ? TEXT("it conflicts with what is stored")
@@ -95,6 +100,7 @@ struct tool_run *tool_start(struct db *db, const struct tool_request *request, t
 	struct buffer arguments, problem;
 
 	*run = (struct tool_run) { .db = db,
+		.tool = tool,
 		.owner = request->owner,
 		.turn = request->turn,
 		.fence = request->fence,
