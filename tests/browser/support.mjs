@@ -167,6 +167,9 @@ export async function keep(page, path, method = "GET") {
 export const BUSY = { status: 503, contentType: "application/problem+json", body: "{}" };
 export const BUSY_CONSOLE = /status of 503/;
 
+/* What the console says of requests that find no server. */
+export const OFFLINE = /net::ERR_|Failed to load resource/;
+
 /* Resolves when all requests that the page had made before have reached the routes of the test: one more comes after them. */
 export const requested = (page) => page.evaluate(() => fetch("/health/live").then((response) => response.text()));
 
