@@ -15,6 +15,13 @@ Machine::start($init);
 
 my $folder = '/usr/local/lib/renovationd-tests';
 
+# These put other programs in the place of renovationd, where the shim below would be one of them: they run without it, in a folder of their own.
+my %without_shim = map { $_ => 1 } qw(upgrade_test);
+my $plain        = "$folder/plain";
+
+# What tests call by name and the booted Debian does not have; from this machine, which ./dev has given it.
+my @borrowed = qw(promtool);
+
 # What is the service's life, not its sandbox; folders are the test's own.
 my $not_sandbox = qr/^(?:Type|NotifyAccess|Exec\w+|Environment\w*|LoadCredential|Restart\w*|Timeout\w+|Watchdog\w+|KillMode|FileDescriptorStoreMax|
 	OOMPolicy|TasksMax|(?:Runtime|State|Logs)Directory\w*|StandardError)$/x;
@@ -40,15 +47,22 @@ exec '$folder/programs/renovationd', \@ARGV or die "renovationd: \$!\n";
 END
 
 sub install_tests {
-    my @programs = qw(renovationd renovationd-worker renovationctl gemini-sim);
+    my @programs = qw(renovationd renovationd-worker renovationctl gemini-sim impostor);
     my $put      = sub {
         my ( $from, $to ) = @_;
         copy( $from, "$root$folder/$to" ) or die "$from: $!";
         chmod 0755, "$root$folder/$to" or die "$to: $!";
     };
-    for my $path ( $folder, "$folder/programs" ) { mkdir "$root$path" or die "$path: $!" }
+    for my $path ( $folder, "$folder/programs", $plain ) { mkdir "$root$path" or die "$path: $!" }
     $put->( "$build/$_", "programs/$_" ) for @programs;
-    $put->( "$build/$_", $_ ) for @programs, @tests;
+    $put->( "$build/$_", "plain/$_" ) for @programs, grep { $without_shim{$_} } @tests;
+    $put->( "$build/$_", $_ ) for @programs, grep { !$without_shim{$_} } @tests;
+    for my $name (@borrowed) {
+        my ($path) = grep { -x } map { "$_/$name" } qw(/usr/bin /usr/sbin);
+        next if !defined $path;
+        copy( $path, "$root/usr/local/bin/$name" ) or die "$path: $!";
+        chmod 0755, "$root/usr/local/bin/$name" or die "$name: $!";
+    }
     # Linux 6.3 has it; nothing else here depends on it.
     my $probe = fork // die "fork: $!";
     exit( syscall( 157, 65, 1, 0, 0, 0 ) == 0 ? 0 : 1 ) if !$probe;
@@ -65,9 +79,10 @@ sub install_tests {
 
 sub run_test {
     my ( $name, @properties ) = @_;
+    my $program = $without_shim{$name} ? "$plain/$name" : "$folder/$name";
     my ( $code, $text ) = inside(
         "systemd-run --quiet --wait --pipe --collect --unit=sandbox-$name -p Type=exec -p TimeoutStopSec=20 -p RuntimeMaxSec=600 @properties "
-          . "-p Environment='RENOVATIOND_TEST_CLUSTER=/run/postgresql:5432 LC_ALL=C.UTF-8 HOME=/tmp' -p WorkingDirectory=/tmp $folder/$name --jobs 4 --timeout 180 </dev/null" );
+          . "-p Environment='RENOVATIOND_TEST_CLUSTER=/run/postgresql:5432 LC_ALL=C.UTF-8 HOME=/tmp' -p WorkingDirectory=/tmp $program --jobs 4 --timeout 180 </dev/null" );
     $text =~ s/\e\[[0-9;]*m//g;
     my ( $tested, $passing ) = $text =~ /Tested: (\d+) \| Passing: (\d+) /;
     my $last = join "\n", grep { !/^\{"ts"/ } split /\n/, substr $text, -12000;
