@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "shared/clock.h"
 #include "shared/must.h"
@@ -16,6 +17,7 @@
 
 static struct supervisor s;
 static struct manager manager;
+static int board_fd;
 
 static void at(int64_t us)
 {
@@ -28,7 +30,7 @@ static void setup(void)
 	must(putenv(manager.variable) == 0 && setenv("WATCHDOG_USEC", "30000", 1) == 0 &&
 		unsetenv("WATCHDOG_PID") == 0);
 	s.base = event_base_new();
-	s.board = must_alloc(sizeof *s.board);
+	must(scoreboard_create(&board_fd, &s.board) == ERROR_NONE);
 	s.slots[0].pid = 1;
 	s.slots[0].is_ready = true;
 	s.state = SUPERVISOR_RUNNING;
@@ -40,7 +42,8 @@ static void teardown(void)
 {
 	notify_close();
 	event_base_free(s.base);
-	free(s.board);
+	scoreboard_unmap(&s.board);
+	close(board_fd);
 	manager_close(&manager);
 	clock_thaw();
 }
