@@ -70,6 +70,17 @@ size_t text_code_points(struct text t)
 	return count;
 }
 
+struct text text_cut(struct text t, size_t bytes_max)
+{
+	size_t length = bytes_max;
+
+	if (t.length <= bytes_max)
+		return t;
+	while (length > 0 && ((unsigned char)t.bytes[length] & 0xC0) == 0x80)
+		length--;
+	return text_span(t.bytes, length);
+}
+
 bool text_write(struct text t, int fd)
 {
 	while (t.length > 0) {

@@ -53,6 +53,9 @@ bool text_is_utf8(struct text t);
 /* Code points in valid UTF-8. */
 size_t text_code_points(struct text t);
 
+/* Its beginning: at most so many bytes of valid UTF-8, and no half code point at the end. */
+struct text text_cut(struct text t, size_t bytes_max);
+
 /* All of it to a descriptor that blocks or never fills (a file, a memfd). False with errno when that fails half-way. */
 bool text_write(struct text t, int fd);
 

@@ -64,6 +64,31 @@ Test(gemini_parts, what_jsonb_and_the_api_refuse_is_replaced)
 	buffer_fini(&out);
 }
 
+Test(gemini_parts, a_name_that_is_too_long_for_a_function_is_cut_in_the_part)
+{
+	static const char name[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghij\xe2\x82\xacz";
+	struct json_object *longer =
+		json_tokener_parse("{\"functionCall\":{\"args\":{}},\"thoughtSignature\":\"QQ==\"}");
+	struct json_object *good =
+		json_tokener_parse("{\"functionCall\":{\"name\":\"f\"},\"thoughtSignature\":\"QQ==\"}");
+	struct buffer out;
+
+	buffer_init(&out);
+	json_object_object_add(json_member(longer, "functionCall"), "name", json_object_new_string(name));
+	parts_cut_call_name(longer);
+	json_append(&out, longer);
+	check(&out, "{\"functionCall\":{\"args\":{},\"name\":"
+		    "\"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghij\"},"
+		    "\"thoughtSignature\":\"skip_thought_signature_validator\"}");
+	buffer_clear(&out);
+	parts_cut_call_name(good);
+	json_append(&out, good);
+	check(&out, "{\"functionCall\":{\"name\":\"f\"},\"thoughtSignature\":\"QQ==\"}");
+	buffer_fini(&out);
+	json_object_put(longer);
+	json_object_put(good);
+}
+
 #define SIGNED_CALL                                                                                                    \
 	"{\"functionCall\":{\"id\":\"fc_1\",\"name\":\"f\",\"args\":{\"n\":2.0}},\"thoughtSignature\":\"QQ==\"}"
 #define SECOND_CALL "{\"functionCall\":{\"id\":\"fc_2\",\"name\":\"g\",\"args\":{}}}"

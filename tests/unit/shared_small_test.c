@@ -1,4 +1,4 @@
-/* shared_small_test.c: arena, buffer, clock and log, the small tools that everything else trusts. */
+/* shared_small_test.c: arena, text, buffer, clock and log, the small tools that everything else trusts. */
 #include "config.h"
 
 #include <criterion/criterion.h>
@@ -37,6 +37,20 @@ Test(arena, prints)
 
 	cr_assert(text_equals(t, TEXT("room-7")));
 	arena_fini(&a);
+}
+
+Test(text, is_cut_between_code_points)
+{
+	struct text t = TEXT("a\xe2\x82\xac"
+			     "b");
+
+	cr_assert(text_equals(text_cut(t, 100), t));
+	cr_assert(text_equals(text_cut(t, 5), t));
+	cr_assert(text_equals(text_cut(t, 4), TEXT("a\xe2\x82\xac")));
+	cr_assert(text_equals(text_cut(t, 3), TEXT("a")));
+	cr_assert(text_equals(text_cut(t, 1), TEXT("a")));
+	cr_assert_eq(text_cut(t, 0).length, 0);
+	cr_assert_eq(text_cut(TEXT_NONE, 5).length, 0);
 }
 
 Test(buffer, keeps_what_was_appended_while_it_is_consumed)

@@ -69,6 +69,25 @@ Test(tools, arguments_are_taken_as_meant_or_refused_with_a_sentence)
 	}
 }
 
+Test(tools, a_sentence_about_a_made_up_name_is_short_and_whole)
+{
+	struct buffer arguments, out, problem;
+
+	buffer_init(&arguments);
+	buffer_init(&out);
+	buffer_init(&problem);
+	buffer_append_string(&arguments, "{\"x");
+	for (int i = 0; i < 20000; i++)
+		buffer_append_string(&arguments, "\xe2\x82\xac");
+	buffer_append_string(&arguments, "\":1}");
+	cr_assert_not(tool_check(tool_find(TEXT("add_task")), buffer_text(&arguments), &out, &problem));
+	cr_expect_lt(buffer_length(&problem), 200);
+	cr_expect(text_is_utf8(buffer_text(&problem)), "%.*s", TEXT_ARGS(buffer_text(&problem)));
+	buffer_fini(&arguments);
+	buffer_fini(&out);
+	buffer_fini(&problem);
+}
+
 Test(tools, schemas_are_json_objects_that_name_every_field)
 {
 	for (size_t i = 0; i < tool_count; i++) {

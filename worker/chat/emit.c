@@ -5,7 +5,9 @@
 #include "worker/chat/parts.h"
 #include "worker/chat/turn.h"
 
-#define DELTA_MAX 4000 /* bytes of text in one event: escaped it still fits a ring (6 bytes for each of these) */
+/* No event is longer than RING_EVENT_MAX, whatever a model writes; escaped, a byte can take 6. */
+#define DELTA_MAX 4000 /* bytes of text in one event */
+#define ERROR_MAX 2000 /* bytes of a failed call's message */
 
 static void emit_wait(struct turn *t, struct text json)
 {
@@ -120,7 +122,8 @@ void emit_text_end(struct turn *t)
 void emit_tool_input(struct turn *t, size_t ordinal)
 {
 	char id[80];
-	struct text name = buffer_text(&t->calls[ordinal].name), input = buffer_text(&t->calls[ordinal].arguments);
+	struct text name = text_cut(buffer_text(&t->calls[ordinal].name), MODEL_CALL_NAME_MAX);
+	struct text input = buffer_text(&t->calls[ordinal].arguments);
 
 	turn_call_name(t, ordinal, id);
 	if (shown_tool(&t->shown, text_of(id)) != NULL)
@@ -166,7 +169,7 @@ void emit_tool_result(struct turn *t, size_t ordinal, bool is_ok, struct text re
 	}
 	arena_init(&arena);
 
-	struct text message = error_member(result, &arena);
+	struct text message = text_cut(error_member(result, &arena), ERROR_MAX);
 
 	part_tool_error(scratch(t), text_of(id), message);
 	shown_on_tool_error(&t->shown, text_of(id), message);

@@ -86,6 +86,7 @@ static void take_part(struct answer *a, struct json_object *part)
 	if (!json_object_is_type(part, json_type_object) || json_object_object_length(part) == 0)
 		return;
 	parts_clean(part, &a->scratch);
+	parts_cut_call_name(part);
 
 	struct text text = json_string(part, "text");
 	bool is_signed = json_member(part, "thoughtSignature") != NULL;

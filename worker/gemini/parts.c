@@ -128,6 +128,21 @@ void parts_clean(struct json_object *value, struct buffer *scratch)
 	}
 }
 
+void parts_cut_call_name(struct json_object *part)
+{
+	struct json_object *call = json_member(part, "functionCall");
+	struct text name = json_string(call, "name"), start = text_cut(name, MODEL_CALL_NAME_MAX);
+	char room[MODEL_CALL_NAME_MAX];
+
+	if (start.length == name.length)
+		return;
+	memcpy(room, start.bytes, start.length);
+	(void)json_object_set_string_len(json_member(call, "name"), room, (int)start.length);
+	/* It was signed with its whole name. */
+	if (json_member(part, "thoughtSignature") != NULL)
+		json_object_object_add(part, "thoughtSignature", json_object_new_string(PLACEHOLDER));
+}
+
 /* ---- rewriting for another model ---- */
 
 static struct text trim(struct text t)

@@ -29,6 +29,9 @@ struct text parts_clean_text(struct text t, struct buffer *scratch);
 /* The same for all strings in a tree; also removes an empty thoughtSignature, which the API refuses. */
 void parts_clean(struct json_object *value, struct buffer *scratch);
 
+/* A call's name longer than MODEL_CALL_NAME_MAX is cut in the part itself, so that what is told, stored and sent back is one name. */
+void parts_cut_call_name(struct json_object *part);
+
 /* What stored parts need before they go to `facts`' model. */
 struct parts_target {
 	const struct model_family *family; /* of the model that will answer */

@@ -92,14 +92,17 @@ enum model_event_type {
 	MODEL_EVENT_FAILURE
 };
 
+/* Longest name of a called function in bytes; Google allows as many characters. A model can write anything: what is longer is cut, and is nobody's name. */
+#define MODEL_CALL_NAME_MAX 64
+
 /* Borrowed during the callback. Order: START, any of TEXT CALL USAGE, then exactly one FINISH or FAILURE, last. */
 struct model_event {
 	enum model_event_type type;
-	struct text text;           /* TEXT: a delta, valid UTF-8, whole code points. NUL has become U+FFFD */
-	struct text model_version;  /* START: the model that answers */
-	struct text response_id;    /* START */
-	struct text call_id;        /* CALL: the provider's id, TEXT_NONE when it sends none */
-	struct text call_name;      /* CALL */
+	struct text text;          /* TEXT: a delta, valid UTF-8, whole code points. NUL has become U+FFFD */
+	struct text model_version; /* START: the model that answers */
+	struct text response_id;   /* START */
+	struct text call_id;       /* CALL: the provider's id, TEXT_NONE when it sends none */
+	struct text call_name; /* CALL: at most MODEL_CALL_NAME_MAX bytes, "" when it has none; the same in `parts` */
 	struct text call_arguments; /* CALL: a JSON object */
 	struct model_usage usage;   /* USAGE (last wins), FINISH, FAILURE */
 	enum model_finish finish;   /* FINISH */

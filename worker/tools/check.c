@@ -182,7 +182,8 @@ static bool check_unknown(const struct tool *tool, const struct json_value *root
 		for (size_t i = 0; i < tool->field_count; i++)
 			is_known = is_known || text_equals(text_of(tool->fields[i].name), v->name);
 		if (!is_known) {
-			buffer_printf(problem, "%s has no argument %.*s", tool->name, TEXT_ARGS(v->name));
+			buffer_printf(problem, "%s has no argument %.*s", tool->name,
+				TEXT_ARGS(text_cut(v->name, TOOL_ECHO_MAX)));
 			return false;
 		}
 	}

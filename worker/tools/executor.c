@@ -113,7 +113,8 @@ struct tool_run *tool_start(struct db *db, const struct tool_request *request, t
 	if (request->refusal != NULL)
 		buffer_append_string(&problem, request->refusal);
 	else if (tool == NULL)
-		buffer_printf(&problem, "there is no tool called %.*s", TEXT_ARGS(request->name));
+		buffer_printf(
+			&problem, "there is no tool called %.*s", TEXT_ARGS(text_cut(request->name, TOOL_ECHO_MAX)));
 	else if (tool->needs_session && !request->has_session)
 		buffer_append_string(&problem, "this conversation belongs to no renovation session");
 	else

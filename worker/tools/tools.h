@@ -9,6 +9,9 @@
 #include "shared/uuid.h"
 #include "worker/db/db.h"
 
+/* Of a name that a model made up, in a sentence that tells it so. */
+#define TOOL_ECHO_MAX 64
+
 enum tool_kind {
 	TOOL_TEXT,     /* min..max characters */
 	TOOL_INT,      /* min..max; 2.0 is taken for 2 */
