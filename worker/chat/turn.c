@@ -119,6 +119,14 @@ bool turn_row_read(const struct db_result *r, int row, struct turn_row *out)
 static void turn_load(struct turn *t);
 static void turn_go(struct turn *t);
 
+/* Who was waited for. */
+static enum error deadline_code(const struct turn *t)
+{
+	if (t->state == TURN_LOADING)
+		return ERROR_DATABASE_UNAVAILABLE;
+	return t->state == TURN_WAITING ? ERROR_MODEL_UNAVAILABLE : ERROR_MODEL_TIMEOUT;
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct turn *t = arg;
@@ -133,7 +141,9 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 		timer_in(t->deadline, 200);
 		return;
 	}
-	finish_failed(t, t->state == TURN_WAITING ? ERROR_MODEL_UNAVAILABLE : ERROR_MODEL_TIMEOUT, 0);
+	if (t->query != NULL)
+		db_cancel(&t->query); /* the history: it would go on with a turn that has ended */
+	finish_failed(t, deadline_code(t), 0);
 }
 
 static void turn_arm_deadline(struct turn *t, int64_t age_ms)
