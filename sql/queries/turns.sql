@@ -36,8 +36,9 @@ WHERE t.owner_id = $1 AND t.id = $2 AND k.to_event >= $3 ORDER BY k.from_event L
 -- statement: turn_stored
 -- kind: read
 -- params: owner uuid, id uuid
--- result: answer uuid, status text, finish_reason text, error json, parts json
-SELECT t.assistant_message_id, t.status, t.finish_reason, t.error::json, coalesce(m.parts, '[]')::json
+-- result: answer uuid, status text, finish_reason text, error json, parts json, input_tokens int, output_tokens int
+SELECT t.assistant_message_id, t.status, t.finish_reason, t.error::json, coalesce(m.parts, '[]')::json,
+	coalesce(t.input_tokens, 0), coalesce(t.output_tokens, 0)
 FROM turns t LEFT JOIN chat_messages m ON m.owner_id = $1 AND m.id = t.assistant_message_id
 WHERE t.owner_id = $1 AND t.id = $2;
 

@@ -124,7 +124,7 @@ static void end_error(struct turn *t)
 	part_error_data(part(t), error_code(t->end_code), message_of(t->end_code), t->retry_after_s);
 	shown_on_data(&t->shown, buffer_text(&t->chat->scratch));
 	end_event(t);
-	part_error(part(t), message_of(t->end_code));
+	part_error(part(t), text_of(message_of(t->end_code)));
 	end_event(t);
 }
 

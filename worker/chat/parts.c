@@ -131,10 +131,10 @@ void part_error_data(struct buffer *out, const char *code, const char *message, 
 	APPEND(out, "}}");
 }
 
-void part_error(struct buffer *out, const char *message)
+void part_error(struct buffer *out, struct text message)
 {
 	APPEND(out, "{\"type\":\"error\",\"errorText\":");
-	json_write_string(out, text_of(message));
+	json_write_string(out, message);
 	APPEND(out, "}");
 }
 

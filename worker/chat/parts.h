@@ -5,6 +5,7 @@
 
 #include "shared/buffer.h"
 #include "shared/error.h"
+#include "shared/text.h"
 #include "shared/uuid.h"
 
 void part_start(struct buffer *out, const struct uuid *answer);
@@ -20,7 +21,7 @@ void part_tool_error(struct buffer *out, struct text call, struct text message);
 void part_refusal(struct buffer *out, struct text reason);
 /* data-error (code, message, retryAfter in seconds unless 0), for programs; part_error follows it, for people. */
 void part_error_data(struct buffer *out, const char *code, const char *message, int retry_after_s);
-void part_error(struct buffer *out, const char *message);
+void part_error(struct buffer *out, struct text message);
 void part_abort(struct buffer *out);
 /* `reason`: stop length content-filter tool-calls error other. Usage goes into messageMetadata. */
 void part_finish(

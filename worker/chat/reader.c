@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-#include "shared/json.h"
 #include "shared/log.h"
 #include "worker/chat/parts.h"
 #include "worker/chat/turn.h"
@@ -202,59 +201,30 @@ static void reader_refuse(struct reader *r, enum error e)
 
 /* --- the stored message ----------------------------------------------------------------------------------------------------- */
 
-static void stored_part(struct reader *r, const struct json_value *part, int number)
+static void on_stored_event(void *arg, struct text json)
 {
-	struct buffer json;
-	struct text type = json_find_string(part, "type"), call = json_find_string(part, "toolCallId");
-	const struct json_value *input = json_find(part, "input"), *output = json_find(part, "output");
-	struct text error = json_find_string(part, "errorText");
+	struct reader *r = arg;
 
-	buffer_init(&json);
-	if (text_equals(type, TEXT("text"))) {
-		part_text_start(&json, number);
-		sse_event(r->sse, TEXT_NONE, buffer_text(&json));
-		buffer_clear(&json);
-		part_text_delta(&json, number, json_find_string(part, "text"));
-		sse_event(r->sse, TEXT_NONE, buffer_text(&json));
-		buffer_clear(&json);
-		part_text_end(&json, number);
-		sse_event(r->sse, TEXT_NONE, buffer_text(&json));
-	} else if (text_starts_with(type, TEXT("tool-")) && call.bytes != NULL) {
-		part_tool_input(&json, call, text_span(type.bytes + 5, type.length - 5),
-			input != NULL ? input->raw : TEXT("{}"));
-		sse_event(r->sse, TEXT_NONE, buffer_text(&json));
-		buffer_clear(&json);
-		if (output != NULL)
-			part_tool_output(&json, call, output->raw);
-		else if (error.bytes != NULL)
-			part_tool_error(&json, call, error);
-		if (buffer_length(&json) > 0)
-			sse_event(r->sse, TEXT_NONE, buffer_text(&json));
-	} else if (text_starts_with(type, TEXT("data-"))) {
-		sse_event(r->sse, TEXT_NONE, part->raw);
-	}
-	buffer_fini(&json);
+	sse_event(r->sse, TEXT_NONE, json);
 }
 
-static void stored_parts(struct reader *r, struct text parts)
+/* It begins at the start whatever the client has seen. */
+static void reader_start_over(struct reader *r)
 {
-	struct arena arena;
-	struct json_value *root = NULL;
-	const char *problem;
-	int number = 0;
+	bool has_seen = r->next_n > 1;
 
-	arena_init(&arena);
-	if (json_parse(&arena, parts, &root, &problem) == ERROR_NONE)
-		for (const struct json_value *p = root->first; p != NULL; p = p->next)
-			stored_part(r, p, ++number);
-	arena_fini(&arena);
+	r->next_n = 1;
+	r->wants_204 = false;
+	r->is_rewind = r->is_rewind || has_seen;
+	if (r->sse == NULL)
+		reader_begin(r);
+	else if (has_seen)
+		reader_tell_rewind(r);
 }
 
 static void on_stored(void *arg, enum error e, const struct db_result *rows)
 {
 	struct reader *r = arg;
-	struct buffer json;
-	struct uuid answer;
 
 	r->query = NULL;
 	if (e != ERROR_NONE || db_result_rows(rows) == 0) {
@@ -262,21 +232,18 @@ static void on_stored(void *arg, enum error e, const struct db_result *rows)
 		reader_destroy(r);
 		return;
 	}
-	answer = db_result_uuid(rows, 0, 0);
-	r->wants_204 = false;
-	reader_begin(r);
-	buffer_init(&json);
-	part_start(&json, &answer);
-	sse_event(r->sse, TEXT_NONE, buffer_text(&json));
-	buffer_clear(&json);
-	stored_parts(r, db_result_text(rows, 0, 4));
-	if (text_equals(db_result_text(rows, 0, 1), TEXT("cancelled")))
-		part_abort(&json);
-	else
-		part_finish(&json, text_equals(db_result_text(rows, 0, 1), TEXT("failed")) ? "error" : "stop", &r->turn,
-			0, 0);
-	sse_event(r->sse, TEXT_NONE, buffer_text(&json));
-	buffer_fini(&json);
+
+	const struct stored_turn stored = { .turn = r->turn,
+		.answer = db_result_uuid(rows, 0, 0),
+		.status = db_result_text(rows, 0, 1),
+		.finish_reason = db_result_text(rows, 0, 2),
+		.error = db_result_text(rows, 0, 3),
+		.parts = db_result_text(rows, 0, 4),
+		.input_tokens = db_result_int(rows, 0, 5),
+		.output_tokens = db_result_int(rows, 0, 6) };
+
+	reader_start_over(r);
+	stored_tell(&stored, on_stored_event, r);
 	reader_done(r);
 	reader_destroy(r);
 }

@@ -268,6 +268,19 @@ void finish_filtered(struct turn *t, struct text reason, bool is_prompt);
 void finish_failed(struct turn *t, enum error code, int retry_after_s);
 void finish_cancelled(struct turn *t);
 void finish_store(struct turn *t); /* from turn_settled */
+void finish_gone(
+	struct turn *t); /* nothing is stored: its row was deleted. Readers see the end of a cancelled answer */
+
+/* stored.c */
+struct stored_turn {
+	struct uuid turn, answer;
+	struct text status, finish_reason, error,
+		parts; /* columns of turn_stored; finish_reason and error may be NONE */
+	int64_t input_tokens, output_tokens;
+};
+typedef void(stored_event_fn)(void *arg, struct text json);
+/* The events of a finished turn that are left to tell once its chunks are gone, each text and tool whole, as parts of the live stream. Pure. */
+void stored_tell(const struct stored_turn *s, stored_event_fn *event, void *arg);
 
 /* takeover.c */
 void takeover_resume(struct turn *t); /* reads what the dead writer has left, then goes on */
