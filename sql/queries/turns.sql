@@ -158,14 +158,27 @@ WITH running AS (
 SELECT coalesce((SELECT status FROM running), (SELECT status FROM queued), status) FROM turns WHERE owner_id = $1 AND id = $2;
 
 -- The leases of the turns that a worker is writing; returns what it must stop. Leases with most of their time left are not written again.
+-- is_gone: deleted, with its conversation.
 -- statement: turns_renew
 -- kind: write
 -- params: lease_owner text, lease_ms int, ids uuid[]
--- result: id uuid, fence bigint, is_cancelled bool
-UPDATE turns SET lease_until = now() + $2 * interval '1 ms'
-WHERE lease_owner = $1 AND status = 'running' AND id = ANY ($3)
-	AND (lease_until < now() + $2 * interval '0.8 ms' OR cancel_requested_at IS NOT NULL)
-RETURNING id, fence, cancel_requested_at IS NOT NULL;
+-- result: id uuid, fence bigint, is_cancelled bool, is_gone bool
+WITH renewed AS (
+	UPDATE turns SET lease_until = now() + $2 * interval '1 ms'
+	WHERE lease_owner = $1 AND status = 'running' AND id = ANY ($3)
+		AND (lease_until < now() + $2 * interval '0.8 ms' OR cancel_requested_at IS NOT NULL)
+	RETURNING id, fence, cancel_requested_at IS NOT NULL AS is_cancelled
+)
+SELECT id, fence, is_cancelled, false FROM renewed UNION ALL
+SELECT x.id, 0, false, true FROM unnest($3::uuid[]) x (id) WHERE NOT EXISTS (SELECT FROM turns t WHERE t.id = x.id);
+
+-- After a write that found no row: none here either when the turn was deleted; else is_here says whether a worker of this host (`live`: the leases of
+-- those that are alive) has it or will look for it, and so wants its ring.
+-- statement: turn_whose
+-- kind: read
+-- params: owner uuid, id uuid, live text[]
+-- result: is_here bool
+SELECT coalesce(lease_owner = ANY ($3) OR lease_owner = 'released', false) FROM turns WHERE owner_id = $1 AND id = $2;
 
 -- The same columns as turn_next: one function reads both. only_lapsed: a worker's own, whose beginning it was never told of because the answer
 -- to its write was lost; it does not renew those.

@@ -194,9 +194,11 @@ static void on_renewed(void *arg, enum error e, const struct db_result *r)
 		return;
 	for (int row = 0; row < db_result_rows(r); row++) {
 		struct uuid id = db_result_uuid(r, row, 0);
-		struct turn *t = db_result_bool(r, row, 2) ? chat_find(chat, &id) : NULL;
+		struct turn *t = chat_find(chat, &id);
 
-		if (t != NULL)
+		if (t != NULL && db_result_bool(r, row, 3))
+			turn_gone(t);
+		else if (t != NULL && db_result_bool(r, row, 2))
 			turn_cancel(t);
 	}
 	if (!chat->is_draining)

@@ -77,7 +77,7 @@ static void on_stored(void *arg, enum error e, const struct db_result *r)
 
 	t->checkpoint = NULL;
 	if (e == ERROR_NONE && db_result_rows(r) == 0) {
-		turn_drop(t, "fenced at a checkpoint");
+		turn_lost(t, "a checkpoint");
 		return;
 	}
 	if (e == ERROR_NONE) {

@@ -1,6 +1,6 @@
 /* finish.c: the end of a turn: what it was, its last events, and the one statement that stores status, message, usage, last step and last chunk together, behind
  * a lock of the conversation and followed by the start of its next question. The last events reach the ring only once they are stored; a crash in between
- * leaves a finished turn whose chunks hold them. Called by turn.c. */
+ * leaves a finished turn whose chunks hold them. Called by turn.c, step.c and model.c; lost.c ends a turn here that was deleted. */
 #include "config.h"
 
 #include "shared/clock.h"
@@ -189,8 +189,8 @@ static void end_count_turn(struct turn *t)
 	SCOREBOARD_ADD(c->tokens_out, (uint64_t)t->output_tokens);
 	LOG(LOG_INFO, "turn ended", TURN_LOG_FIELDS(t), F_STR("status", t->end_status),
 		F_STR("finish_reason", t->finish_reason != NULL ? t->finish_reason : "cancelled"),
-		F_INT("steps", t->step), F_INT("events", ring_last(t->ring)), F_INT("input_tokens", t->input_tokens),
-		F_INT("output_tokens", t->output_tokens),
+		F_INT("steps", t->step), F_INT("events", t->ring != NULL ? ring_last(t->ring) : 0),
+		F_INT("input_tokens", t->input_tokens), F_INT("output_tokens", t->output_tokens),
 		F_INT("duration_ms", (t->deadline_ms - t->started_ms) > 0 ? clock_monotonic_ms() - t->started_ms : 0),
 		F_INT("take_overs", t->attempt));
 }
@@ -218,7 +218,7 @@ static void on_finished(void *arg, enum error e, const struct db_result *r)
 	}
 	if (db_result_rows(r) == 0 || db_result_is_null(r, 0, 0) ||
 		text_equals(db_result_text(r, 0, 0), TEXT("running"))) {
-		turn_drop(t, "fenced at its end");
+		turn_lost(t, "its end");
 		return;
 	}
 	end_show(t);
@@ -227,6 +227,24 @@ static void on_finished(void *arg, enum error e, const struct db_result *r)
 	turn_end(t);
 	if (has_next)
 		turn_create(chat, &next, NULL, false);
+}
+
+void finish_gone(struct turn *t)
+{
+	t->end_status = "cancelled";
+	t->finish_reason = NULL;
+	if (t->ring != NULL && ring_is_owner(t->chat->rings, t->ring)) {
+		/* What waits for room in the ring, or was shown before a take-over, cannot be closed in order. */
+		if (buffer_length(&t->end_events) == 0 && (t->is_resumed || buffer_length(&t->backlog) > 0)) {
+			part_abort(part(t));
+			end_event(t);
+		}
+		end_build(t);
+		t->checkpoint_to = ring_last(t->ring);
+		end_show(t);
+	}
+	end_count_turn(t);
+	turn_end(t);
 }
 
 static void add_step_usage(struct turn *t)

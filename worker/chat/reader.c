@@ -185,8 +185,24 @@ static void reader_done(struct reader *r)
 	r->state = READER_DONE;
 }
 
+/* The turn was deleted while it was followed: the stream ends as that of a cancelled answer does. */
+static void reader_end_deleted(struct reader *r)
+{
+	struct buffer json;
+
+	buffer_init(&json);
+	part_abort(&json);
+	sse_event(r->sse, TEXT_NONE, buffer_text(&json));
+	buffer_fini(&json);
+	reader_done(r);
+}
+
 static void reader_refuse(struct reader *r, enum error e)
 {
+	if (r->sse != NULL && e == ERROR_NOT_FOUND) {
+		reader_end_deleted(r);
+		return;
+	}
 	if (r->sse == NULL) {
 		if (e == ERROR_NOT_FOUND)
 			response_problem(r->rq, e, NULL);

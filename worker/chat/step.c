@@ -212,7 +212,7 @@ static void on_step_stored(void *arg, enum error e, const struct db_result *r)
 		return;
 	}
 	if (db_result_rows(r) == 0) {
-		turn_drop(t, "fenced when a step was stored");
+		turn_lost(t, "a step");
 		return;
 	}
 	t->failures = 0;
@@ -284,7 +284,7 @@ static void on_tool(void *arg, enum error e, bool is_ok, struct text result)
 
 	t->tool = NULL;
 	if (e == ERROR_LOST_OWNERSHIP) {
-		turn_drop(t, "fenced when a tool ran");
+		turn_lost(t, "a tool");
 		return;
 	}
 	if (e != ERROR_NONE) {

@@ -334,6 +334,10 @@ static void on_history(void *arg, enum error e, const struct db_result *r)
 		return;
 	}
 	t->failures = 0;
+	if (db_result_rows(r) == 0) { /* not even its own question */
+		turn_lost(t, "its history");
+		return;
+	}
 	prompt_load(&t->prompt, r, (size_t)((double)o->chat_history_tokens * t->chat->bytes_per_token),
 		(int)o->chat_history_messages_min);
 	t->is_loaded = true;

@@ -67,7 +67,7 @@ enum turn_state {
 	TURN_SETTLING,  /* the model is done; a checkpoint under way must end first */
 	TURN_STORING,   /* the step is being stored */
 	TURN_ACTING,    /* its tools run, one after the other */
-	TURN_FINISHING, /* the end is being stored */
+	TURN_FINISHING, /* the end is being stored, or the database is asked why it takes no more writes */
 	TURN_ENDED      /* stored or lost; about to be freed */
 };
 
@@ -192,7 +192,7 @@ struct turn_row {
 bool turn_row_read(const struct db_result *r, int row, struct turn_row *out);
 /* Begins to write. `ring` is claimed for it, or NULL: then one is found, taken over or claimed. */
 void turn_create(struct chat *chat, const struct turn_row *row, struct ring *ring, bool is_resumed);
-/* Without any event: another worker has it, or nobody until its lease lapses. */
+/* Without any event, and the ring stays: another worker has it, or nobody until its lease lapses. */
 void turn_drop(struct turn *t, const char *why);
 void turn_end(struct turn *t);          /* its end is stored and shown */
 void turn_load_history(struct turn *t); /* then takeover_resume or the next step */
@@ -270,6 +270,11 @@ void finish_cancelled(struct turn *t);
 void finish_store(struct turn *t); /* from turn_settled */
 void finish_gone(
 	struct turn *t); /* nothing is stored: its row was deleted. Readers see the end of a cancelled answer */
+
+/* lost.c */
+/* A write found no row that is ours: asks why, and until then nothing of the turn goes on. `what` was written. */
+void turn_lost(struct turn *t, const char *what);
+void turn_gone(struct turn *t); /* its row is known to be deleted: it ends at once */
 
 /* stored.c */
 struct stored_turn {
