@@ -8,10 +8,10 @@
 
 struct telling {
 	stored_event_fn *event; /* the caller's */
-	void *arg;
-	struct buffer json; /* of the event at hand */
-	int number;         /* of the newest text part */
-	bool is_step_open;
+	void *arg;              /* of `event` */
+	struct buffer json;     /* of the event at hand */
+	int number;             /* of the newest text part */
+	bool is_step_open;      /* its end was not told yet */
 };
 
 static void tell(struct telling *to)

@@ -268,8 +268,8 @@ void finish_filtered(struct turn *t, struct text reason, bool is_prompt);
 void finish_failed(struct turn *t, enum error code, int retry_after_s);
 void finish_cancelled(struct turn *t);
 void finish_store(struct turn *t); /* from turn_settled */
-void finish_gone(
-	struct turn *t); /* nothing is stored: its row was deleted. Readers see the end of a cancelled answer */
+/* Its row was deleted: nothing is stored, and readers see the end of a cancelled answer. */
+void finish_gone(struct turn *t);
 
 /* lost.c */
 /* A write found no row that is ours: asks why, and until then nothing of the turn goes on. `what` was written. */
@@ -277,11 +277,14 @@ void turn_lost(struct turn *t, const char *what);
 void turn_gone(struct turn *t); /* its row is known to be deleted: it ends at once */
 
 /* stored.c */
+/* A row of turn_stored. */
 struct stored_turn {
-	struct uuid turn, answer;
-	struct text status, finish_reason, error,
-		parts; /* columns of turn_stored; finish_reason and error may be NONE */
-	int64_t input_tokens, output_tokens;
+	struct uuid turn, answer;            /* ids of the turn and its message */
+	struct text status;                  /* completed failed cancelled */
+	struct text finish_reason;           /* of the turn; NONE when cancelled */
+	struct text error;                   /* JSON of turn.error; NONE = none */
+	struct text parts;                   /* JSON array, of the message */
+	int64_t input_tokens, output_tokens; /* of the turn */
 };
 typedef void(stored_event_fn)(void *arg, struct text json);
 /* The events of a finished turn that are left to tell once its chunks are gone, each text and tool whole, as parts of the live stream. Pure. */
