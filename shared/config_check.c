@@ -105,15 +105,17 @@ static void check_shutdown(struct configuration *c)
 {
 	const struct options *o = &c->options;
 	int64_t sockets = longest(o->shutdown_http_ms, o->shutdown_realtime_ms, o->shutdown_turns_ms);
-	int64_t needed = sockets + o->shutdown_database_ms;
+	int64_t needed = sockets + o->shutdown_database_ms, given = o->shutdown_ms * SHUTDOWN_KILL_PERCENT / 100;
+	int64_t least = (needed * 100 + SHUTDOWN_KILL_PERCENT - 1) / SHUTDOWN_KILL_PERCENT;
 
-	if (o->shutdown_ms < needed)
+	if (given < needed)
 		configuration_fault_option(c, OPTION_shutdown_ms,
 			"raise it, or shorten shutdown_http_ms, shutdown_realtime_ms, shutdown_turns_ms or "
 			"shutdown_database_ms",
-			"%lld ms is less than the sockets' %lld ms and the database's %lld ms, which come one after "
-			"the other",
-			(long long)o->shutdown_ms, (long long)sockets, (long long)o->shutdown_database_ms);
+			"%lld ms leave workers %lld ms, less than the sockets' %lld ms and the database's %lld ms, "
+			"which come one after the other; %lld would do",
+			(long long)o->shutdown_ms, (long long)given, (long long)sockets,
+			(long long)o->shutdown_database_ms, (long long)least);
 }
 
 static void check_chat(struct configuration *c)

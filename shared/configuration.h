@@ -8,6 +8,9 @@
 
 #include "shared/options.h"
 
+/* Of shutdown_ms: who is still there then is killed; the rest is for the report of the stop and the last way out. */
+#define SHUTDOWN_KILL_PERCENT 90
+
 struct configuration_fault {
 	char where[256];   /* "renovationd.conf:12", "environment DATABASE_URL"; for people */
 	char problem[384]; /* what is there and what was expected; never a secret */

@@ -210,7 +210,7 @@ Test(faults_start, a_pid_file_or_control_socket_that_cannot_be_made_ends_the_sta
 static void live_with_manager(const char *socket_path)
 {
 	struct server *s = server_start((const char *[]) { format("NOTIFY_SOCKET=%s", socket_path),
-		"WATCHDOG_USEC=1000000", "RENOVATIOND_SHUTDOWN_MS=8000", NULL });
+		"WATCHDOG_USEC=1000000", "RENOVATIOND_SHUTDOWN_MS=9000", NULL });
 	pid_t workers[4];
 
 	expect_first_lives(s);

@@ -193,12 +193,12 @@ Test(config, what_does_not_fit_together_is_found)
 
 	configuration_init(&c);
 	configuration_read_text(&c,
-		"shutdown_ms = 7999;\nheartbeat_unhealthy_ms = 15000;\nworkers = 2;\nmin_ready = 3;\n"
+		"shutdown_ms = 8888;\nheartbeat_unhealthy_ms = 15000;\nworkers = 2;\nmin_ready = 3;\n"
 		"gemini_base_url = \"http://example.com\";\nchat_checkpoint_ms = 6000;\n",
 		"a.conf");
 	configuration_read_environment(&c, no_environment);
 	configuration_check(&c, CONFIGURATION_FOR_SERVICE);
-	expect_fault(&c, "shutdown_ms (a.conf:1)", "7999 ms is less than", "raise it");
+	expect_fault(&c, "shutdown_ms (a.conf:1)", "8888 ms leave workers 7999 ms", "raise it");
 	expect_fault(&c, "heartbeat_unhealthy_ms (a.conf:2)", "15000", "heartbeat_kill_ms");
 	expect_fault(&c, "min_ready (a.conf:4)", "3 ready workers", "");
 	expect_fault(&c, "gemini_base_url (a.conf:5)", "unencrypted to example.com", "https");
@@ -213,7 +213,15 @@ Test(config, exactly_enough_time_to_stop_is_enough)
 	struct configuration c;
 
 	configuration_init(&c);
+	configuration_check(&c, CONFIGURATION_FOR_SERVICE);
+	cr_expect_null(find_fault(&c, "shutdown_ms"), "the defaults fit");
+	/* Nine tenths of it are the sockets' 3 s and the database's 5 s. */
 	configuration_read_text(&c, "shutdown_ms = 8000;\n", "a.conf");
+	configuration_check(&c, CONFIGURATION_FOR_SERVICE);
+	expect_fault(&c, "shutdown_ms (a.conf:1)", "8889 would do", "raise it");
+	configuration_fini(&c);
+	configuration_init(&c);
+	configuration_read_text(&c, "shutdown_ms = 8889;\n", "a.conf");
 	configuration_check(&c, CONFIGURATION_FOR_SERVICE);
 	cr_expect_null(find_fault(&c, "shutdown_ms"));
 	configuration_fini(&c);
