@@ -38,11 +38,19 @@ static bool is_fatal_class(int exit_code)
 	       exit_code == EXIT_CONFIG_WRONG;
 }
 
+/* What a shell, the dynamic linker or a sanitizer leaves with says nothing to whoever reads our table of exit codes. */
+static bool is_of_ours(int exit_code)
+{
+	return is_fatal_class(exit_code) || exit_code == EXIT_UNAVAILABLE || exit_code == EXIT_STORM ||
+	       exit_code == EXIT_OS || exit_code == EXIT_CANNOT_CREATE || exit_code == EXIT_WORK_LOST ||
+	       exit_code == EXIT_ADDRESS_IN_USE;
+}
+
 void restart_note_end(struct restart_pool *pool, int64_t now_ms, int exit_code, bool is_somebody_ready)
 {
 	pool->ends_ms[pool->ends_next] = now_ms;
 	pool->ends_next = (pool->ends_next + 1) % RESTART_STORM_MEMORY;
-	pool->last_code = exit_code < 128 ? exit_code : 0;
+	pool->last_code = is_of_ours(exit_code) ? exit_code : 0;
 	if (is_fatal_class(exit_code) && !is_somebody_ready)
 		pool->fatal_in_row++;
 	else
@@ -88,6 +96,9 @@ void restart_forked(struct restart_pool *pool, int64_t now_ms)
 
 int restart_escalate(struct restart_pool *pool, int64_t now_ms, int ready, int alive)
 {
+	/* The minute without workers begins with the end of the last one. */
+	if (pool->fork_fails_since_ms != 0 && alive > 0)
+		pool->fork_fails_since_ms = now_ms;
 	if (ready > 0) {
 		pool->none_ready_since_ms = 0;
 		pool->fatal_in_row = 0;

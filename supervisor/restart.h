@@ -17,10 +17,10 @@ struct restart_pool {
 	int ends_next;                         /* where the next goes */
 	int64_t last_spawn_ms;                 /* of any slot */
 	int64_t none_ready_since_ms;           /* 0 = somebody is ready */
-	int64_t fork_fails_since_ms;           /* 0 = the last fork worked */
+	int64_t fork_fails_since_ms;           /* and nobody lives; 0 = the last fork worked */
 	int fork_fails;                        /* in a row */
 	int fatal_in_row;                      /* fatal-class exits while nobody was ready */
-	int last_code;                         /* exit code of the last abnormal end; 0 = it died of a signal */
+	int last_code; /* of the last abnormal end, one of enum exit_code; 0 = a signal, or another code */
 };
 
 /* After an abnormal end: how long the slot waits. `ready_for_ms`: how long that life was ready; `jitter` from -1 to 1. */

@@ -70,6 +70,23 @@ Test(restart, deaths_by_signal_give_up_with_70)
 	cr_expect_eq(restart_escalate(&pool, START_MS + 30000, 0, 0), EXIT_STORM);
 }
 
+Test(restart, only_codes_of_the_documented_table_are_passed_on)
+{
+	static const struct {
+		int code;     /* of the worker */
+		int expected; /* ours */
+	} cases[] = { { 65, 65 }, { 69, 69 }, { 70, 70 }, { 71, 71 }, { 73, 73 }, { 74, 74 }, { 75, 75 }, { 77, 77 },
+		{ 78, 78 }, { 127, 70 }, { 126, 70 }, { 1, 70 }, { 99, 70 }, { 72, 70 }, { 0, 70 } };
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct restart_pool pool = { 0 };
+
+		restart_note_end(&pool, START_MS, cases[i].code, false);
+		(void)restart_escalate(&pool, START_MS, 0, 0);
+		cr_expect_eq(restart_escalate(&pool, START_MS + 30000, 0, 0), cases[i].expected, "%d", cases[i].code);
+	}
+}
+
 Test(restart, one_ready_worker_resets_the_clock)
 {
 	struct restart_pool pool = { 0 };
@@ -110,4 +127,17 @@ Test(restart, fork_failures_wait_longer_and_end_with_71_after_a_minute_without_w
 	cr_expect_eq(restart_escalate(&pool, START_MS + 60000, 0, 0), EXIT_OS);
 	restart_forked(&pool, START_MS + 60000);
 	cr_expect_eq(restart_fork_failed(&pool, START_MS + 60000), 1000);
+}
+
+Test(restart, the_minute_without_workers_begins_when_the_last_one_is_gone)
+{
+	struct restart_pool pool = { 0 };
+
+	(void)restart_fork_failed(&pool, START_MS);
+	/* One serves for most of a minute, then drains for a while. */
+	cr_expect_eq(restart_escalate(&pool, START_MS + 50000, 1, 1), 0);
+	cr_expect_eq(restart_escalate(&pool, START_MS + 55000, 0, 1), 0);
+	cr_expect_eq(restart_escalate(&pool, START_MS + 60000, 0, 0), 0);
+	cr_expect_eq(restart_escalate(&pool, START_MS + 55000 + 59999, 0, 0), 0);
+	cr_expect_eq(restart_escalate(&pool, START_MS + 55000 + 60000, 0, 0), EXIT_OS);
 }
