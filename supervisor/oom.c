@@ -1,10 +1,10 @@
-/* oom.c: reads oom_kill of our own cgroup. Called by main.c once and by reap.c for each SIGKILL that we did not send.
+/* oom.c: reads oom_kill of our own cgroup. Called by main.c once and by reap.c for each death by signal.
  * The counter is the cgroup's: in a shared one a neighbour's death can be taken for ours, so it is reported, never acted upon. */
 #include "config.h"
 #include "supervisor/oom.h"
 
 #include <limits.h>
-#include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,21 +57,12 @@ void oom_open(void)
 	(void)read_counter(&last);
 }
 
-bool oom_has_killed(bool *is_known_out)
+int64_t oom_count(void)
 {
-	uint64_t now = 0;
-	bool has_grown;
+	uint64_t now, before = last;
 
-	*is_known_out = read_counter(&now);
-	has_grown = *is_known_out && now > last;
-	if (*is_known_out)
-		last = now;
-	return has_grown;
-}
-
-bool oom_is_known(void)
-{
-	uint64_t now;
-
-	return read_counter(&now);
+	if (!read_counter(&now))
+		return -1;
+	last = now;
+	return now > before ? (int64_t)(now - before) : 0;
 }

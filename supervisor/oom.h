@@ -2,12 +2,11 @@
 #ifndef RENOVATIOND_SUPERVISOR_OOM_H
 #define RENOVATIOND_SUPERVISOR_OOM_H
 
-#include <stdbool.h>
+#include <stdint.h>
 
 /* Remembers the counter as it is now. */
 void oom_open(void);
-/* Has it grown since the last call? *is_known_out says whether there is a counter at all. */
-bool oom_has_killed(bool *is_known_out);
-bool oom_is_known(void); /* is there a counter? */
+/* How many more since the last call; -1 where there is no counter. */
+int64_t oom_count(void);
 
 #endif

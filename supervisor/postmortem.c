@@ -8,19 +8,16 @@
 #include <sys/wait.h>
 
 #include "shared/clock.h"
-#include "supervisor/oom.h"
 
-enum death_cause postmortem_cause(const struct slot *slot, int status)
+enum death_cause postmortem_cause(const struct slot *slot, int status, int64_t oom_kills)
 {
-	bool is_known;
-
 	if (slot->killed_with != 0)
 		return slot->killed_for;
 	if (WIFEXITED(status))
 		return DEATH_EXIT;
 	if (WTERMSIG(status) != SIGKILL)
 		return DEATH_SIGNAL;
-	return oom_has_killed(&is_known) ? DEATH_OOM : DEATH_KILLED;
+	return oom_kills > 0 ? DEATH_OOM : DEATH_KILLED;
 }
 
 /* The worker may have died while it wrote: whatever is there, it ends. */

@@ -23,18 +23,27 @@ static struct slot *find_slot(struct supervisor *s, pid_t pid)
 	return NULL;
 }
 
-static const char *cause_of(const struct slot *slot, int status, enum death_cause cause)
+/* How a worker ended. */
+struct end {
+	int status;             /* of waitpid */
+	enum death_cause cause; /* DEATH_CAUSES = it was to leave */
+	int64_t oom_kills;      /* in our cgroup since the last death by signal; -1 = no signal, or nobody counts */
+	bool is_abnormal;       /* nobody asked for it */
+};
+
+static const char *cause_of(const struct slot *slot, const struct end *end)
 {
-	if (WIFEXITED(status)) {
-		if (WEXITSTATUS(status) == EXIT_OK)
+	if (WIFEXITED(end->status)) {
+		if (WEXITSTATUS(end->status) == EXIT_OK)
 			return slot->is_leaving ? "asked to leave" : "left unasked";
 		return slot->is_leaving ? "failed while leaving" : "gave up";
 	}
-	switch (cause) {
+	switch (end->cause) {
 	case DEATH_BOOT: return "not ready in time, ended by us";
 	case DEATH_HUNG: return "hung, ended by us";
 	case DEATH_OOM: return "out of memory (cgroup)";
-	case DEATH_KILLED: return oom_is_known() ? "killed, not by us" : "killed, not by us (perhaps out of memory)";
+	case DEATH_KILLED:
+		return end->oom_kills >= 0 ? "killed, not by us" : "killed, not by us (perhaps out of memory)";
 	case DEATH_SIGNAL:
 	case DEATH_EXIT: return "died of a signal";
 	case DEATH_CAUSES: break;
@@ -58,44 +67,47 @@ static bool may_log(const struct supervisor *s, int64_t now_ms, int *left_out_ou
 	return true;
 }
 
-static void log_end(
-	const struct supervisor *s, const struct slot *slot, int status, enum death_cause cause, bool is_abnormal)
+static void log_end(const struct supervisor *s, const struct slot *slot, const struct end *end)
 {
 	int64_t now_ms = clock_monotonic_ms();
-	int left_out;
+	int left_out, status = end->status;
 
 	if (!may_log(s, now_ms, &left_out))
 		return;
 
 	const char *signal = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
-	char name[24] = "";
+	char name[24] = "", oom_kills[24] = "";
 
 	if (signal != NULL)
 		(void)snprintf(name, sizeof name, "SIG%s", signal);
-	LOG(is_abnormal ? LOG_ERROR : LOG_INFO, "worker ended", F_INT("slot", slot->index),
+	if (end->oom_kills >= 0)
+		(void)snprintf(oom_kills, sizeof oom_kills, "%lld", (long long)end->oom_kills);
+	LOG(end->is_abnormal ? LOG_ERROR : LOG_INFO, "worker ended", F_INT("slot", slot->index),
 		F_INT("worker_pid", slot->pid), F_INT("epoch", slot->epoch), F_INT("generation", slot->generation),
-		F_STR("cause", cause_of(slot, status, cause)),
+		F_STR("cause", cause_of(slot, end)),
 		F_INT("exit_code", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)),
 		F_STR("signal", name[0] ? name : NULL), F_BOOL("core", WIFSIGNALED(status) && WCOREDUMP(status)),
+		F_RAW("oom_kills", oom_kills[0] ? text_of(oom_kills) : TEXT_NONE),
 		F_INT("lived_ms", now_ms - slot->started_at_ms), F_INT("unlogged", left_out));
 }
 
 static void bury(struct supervisor *s, struct slot *slot, int status)
 {
 	bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK;
-	enum death_cause cause = postmortem_cause(slot, status);
-	bool is_asked_for = (is_clean && slot->is_leaving) || cause == DEATH_CAUSES;
-	bool is_abnormal = !is_asked_for && s->state != SUPERVISOR_STOPPING;
+	struct end end = { .status = status, .oom_kills = WIFSIGNALED(status) ? oom_count() : -1 };
 	int64_t ready_for_ms = slot->ready_at_ms ? clock_monotonic_ms() - slot->ready_at_ms : 0;
 	bool is_sane = scoreboard_is_sane(s->board, slot->index, (int32_t)slot->pid, slot->epoch);
 	uint32_t turns = is_sane ? SCOREBOARD_GET(s->board->slots[slot->index].turns) : 0;
 	uint64_t epoch = slot->epoch;
 	int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 
+	end.cause = postmortem_cause(slot, status, end.oom_kills);
+	end.is_abnormal =
+		!(is_clean && slot->is_leaving) && end.cause != DEATH_CAUSES && s->state != SUPERVISOR_STOPPING;
 	channel_read_rest(s, slot);
-	log_end(s, slot, status, cause, is_abnormal);
-	if (is_abnormal) {
-		postmortem_write(s, slot, status, cause);
+	log_end(s, slot, &end);
+	if (end.is_abnormal) {
+		postmortem_write(s, slot, status, end.cause);
 		SCOREBOARD_ADD(s->board->restarts, 1);
 	}
 	channel_close(slot);
@@ -113,7 +125,7 @@ static void bury(struct supervisor *s, struct slot *slot, int status)
 			deaths_add(s, slot->index, epoch);
 		deaths_tell(s);
 	}
-	pool_worker_ended(s, slot, is_abnormal, exit_code, ready_for_ms);
+	pool_worker_ended(s, slot, end.is_abnormal, exit_code, ready_for_ms);
 }
 
 void reap_all(struct supervisor *s)

@@ -66,6 +66,8 @@ Test(supervisor_life, a_killed_worker_is_replaced_within_300_ms_and_its_turns_ar
 	line = process_wait_error(s->supervisor, "\"msg\":\"worker ended\"", 1000);
 	cr_expect_not_null(strstr(line, "\"signal\":\"SIGKILL\""), "%s", line);
 	cr_expect_not_null(strstr(line, "killed, not by us"), "%s", line);
+	cr_expect((strstr(line, "\"oom_kills\":") != NULL) == (strstr(line, "perhaps out of memory") == NULL), "%s",
+		line);
 	free(line);
 	free(process_wait_error(s->supervisor, "turns of a dead worker handed over", 1000));
 	server_end(&s);
