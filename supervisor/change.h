@@ -60,6 +60,7 @@ struct rollover {
 	struct waiter *overtaken;      /* to be told that theirs will not happen */
 	int64_t begun_ms;              /* monotonic; of `now`, or of the last */
 	bool has_started;              /* `now`, or the last, started workers */
+	bool is_announced;             /* the service manager was told RELOADING=1 and waits for READY=1 */
 	struct event *begin;           /* timer: `next` starts */
 	struct event *deadline;        /* timer: of the step */
 	/* reload.c */
@@ -77,6 +78,7 @@ struct rollover {
 	/* scale.c and the rest */
 	bool is_drained;     /* one worker answers probes only */
 	int size;            /* workers when not drained */
+	int undone_size;     /* set by hand, and what `now` takes back; 0 = nothing */
 	int log_level;       /* asked for by hand; -1 = the option's */
 	struct event *tick;  /* each half second: leavers, recycling */
 	int64_t recycled_ms; /* monotonic; last look at age and memory */
@@ -142,6 +144,12 @@ void leavers_hurry(struct supervisor *s); /* all that drain: within the deadline
 
 /* scale.c */
 int scale_most(const struct supervisor *s); /* workers that TTIN may reach */
+/* Starts what is missing, or has the youngest drain. */
+void scale_to(struct supervisor *s, int workers);
+/* As many as were set by hand, else option workers. */
+int scale_wanted(const struct supervisor *s);
+/* A reload was accepted: what was set by hand is no more; the outcome will say so. */
+void scale_forget(struct supervisor *s);
 
 /* recycle.c */
 void recycle_tick(struct supervisor *s);

@@ -78,6 +78,7 @@ void handover_capture(const struct supervisor *s, struct state *state)
 	state->last_epoch = (int64_t)s->last_epoch;
 	state->wanted = s->wanted;
 	state->quorum = s->quorum;
+	state->size_by_hand = s->size_by_hand;
 	state->was_ready = s->was_ready;
 	state->is_listener_adopted = s->is_listener_adopted;
 	state->started_at_us = s->started_at_us;
@@ -198,6 +199,7 @@ enum error handover_adopt(struct supervisor *s, const struct state *state, const
 	s->last_epoch = (uint64_t)state->last_epoch;
 	s->wanted = (int)state->wanted;
 	s->quorum = (int)state->quorum;
+	s->size_by_hand = (int)state->size_by_hand;
 	s->was_ready = state->was_ready;
 	s->is_listener_adopted = state->is_listener_adopted;
 	s->started_at_us = state->started_at_us;

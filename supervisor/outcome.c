@@ -31,6 +31,9 @@ static void describe(struct outcome *o, const struct supervisor *s)
 			t->changed_live[0] && t->changed_workers[0] ? ", " : "", t->changed_workers);
 	if (t->needs_restart[0])
 		buffer_printf(&words, "needs a restart: %s; ", t->needs_restart);
+	if (s->rollover->undone_size > 0 && s->rollover->undone_size != s->wanted)
+		buffer_printf(
+			&words, "back from %d workers, set by hand, to %d; ", s->rollover->undone_size, s->wanted);
 	if (s->rollover->now.kind == CHANGE_DRAIN)
 		buffer_append_string(&words, "drained: one worker answers probes, the others leave; ");
 	else if (s->rollover->now.kind == CHANGE_REPLACE)

@@ -78,6 +78,9 @@ void proposal_adopt(struct supervisor *s, struct proposal *p)
 	struct configuration *c = s->config;
 	enum log_level level;
 
+	/* A longer queue needs no other socket. */
+	if (p->listener < 0 && s->listener >= 0 && p->config.options.listen_backlog != c->options.listen_backlog)
+		(void)listen(s->listener, (int)p->config.options.listen_backlog);
 	options_diff_hand_over(&p->diff, &c->options, &p->config.options);
 	options_fini(&c->options);
 	c->options = p->config.options;

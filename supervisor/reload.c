@@ -59,6 +59,7 @@ void reload_begin(struct supervisor *s)
 	struct rollover *r = s->rollover;
 
 	r->step = STEP_READING;
+	r->is_announced = true;
 	notify_reloading("reloading: reading the configuration");
 	pool_publish(s);
 	r->child_options = make_memfd("renovationd-read-options");
@@ -97,7 +98,8 @@ static void apply_live(struct supervisor *s)
 		close(p->program_fd);
 	p->program_fd = -1;
 	proposal_adopt(s, &s->rollover->proposal);
-	pool_resize(s, s->wanted);
+	scale_forget(s);
+	scale_to(s, options_workers(s->options));
 	proposal_tell_workers(s);
 	change_end(s, RELOAD_LIVE, "");
 }
@@ -110,12 +112,8 @@ static bool move_listener(struct supervisor *s)
 	bool is_moved = strcmp(o->host, s->options->host) != 0 || o->port != s->options->port;
 	char text[400];
 
-	if (!is_moved) {
-		/* A longer queue needs no other socket. */
-		if (o->listen_backlog != s->options->listen_backlog && s->listener >= 0)
-			(void)listen(s->listener, (int)o->listen_backlog);
+	if (!is_moved)
 		return true;
-	}
 	p->listener = listeners_bind(o, &p->address, p->address_length);
 	if (p->listener >= 0)
 		return true;

@@ -137,6 +137,7 @@ static void on_begin(evutil_socket_t fd, short what, void *arg)
 	memset(&r->next, 0, sizeof r->next);
 	r->begun_ms = clock_monotonic_ms();
 	r->has_started = false;
+	r->undone_size = 0;
 	LOG(LOG_INFO, "change begins", F_STR("event", change_names[r->now.kind]), F_STR("who", r->now.who),
 		F_INT("generation", s->generation));
 	switch (r->now.kind) {
@@ -145,7 +146,7 @@ static void on_begin(evutil_socket_t fd, short what, void *arg)
 	case CHANGE_DRAIN: begin_or_end(s, !r->is_drained, 1); return;
 	case CHANGE_RESUME: begin_or_end(s, r->is_drained, r->size); return;
 	case CHANGE_REPLACE: begin_waves(s, 1); return;
-	case CHANGE_TAKE_OVER: begin_waves(s, r->is_drained ? 1 : options_workers(s->options)); return;
+	case CHANGE_TAKE_OVER: begin_waves(s, r->is_drained ? 1 : scale_wanted(s)); return;
 	}
 }
 
@@ -183,10 +184,12 @@ void change_end(struct supervisor *s, enum reload_result result, const char *tex
 	r->wave_until_ms = 0;
 	pool_fill(s);
 	pool_publish(s);
-	if (is_reload && s->state != SUPERVISOR_STOPPING) {
+	/* A reload may have been announced, and then overtaken by this while it waited. */
+	if (r->is_announced && s->state != SUPERVISOR_STOPPING) {
 		publish_write_status(s, status, sizeof status);
 		notify_reloaded("%s", status);
 	}
+	r->is_announced = false;
 	waiters_join(&r->telling, &ended.waiters);
 	waiters_tell(&r->telling, &outcome.told);
 	outcome_fini(&outcome);
@@ -230,8 +233,10 @@ bool rollover_reload(struct supervisor *s, const char *who, rollover_done_fn *do
 	if (!change_ask(s, CHANGE_RELOAD, -1, who, done, arg, why_out))
 		return false;
 	/* The service manager wants to hear it at once, also when the beginning has to wait. */
-	if (is_idle)
+	if (is_idle) {
 		notify_reloading("reloading");
+		s->rollover->is_announced = true;
+	}
 	return true;
 }
 
@@ -331,7 +336,7 @@ enum error rollover_open(struct supervisor *s)
 	proposal_init(&r->proposal);
 	/* After an upgrade the pool is as the program before left it. */
 	r->is_drained = SCOREBOARD_GET(s->board->pool.is_drained) != 0;
-	r->size = options_workers(s->options);
+	r->size = scale_wanted(s);
 	r->begin = evtimer_new(s->base, on_begin, s);
 	r->deadline = evtimer_new(s->base, on_deadline, s);
 	r->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s);

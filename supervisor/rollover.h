@@ -23,7 +23,7 @@ typedef void rollover_done_fn(void *arg, const struct rollover_outcome *outcome)
 /* Each is asynchronous: `done` (may be NULL) comes exactly once, from the loop, never inside the call. `who` is for the log ("SIGHUP", "uid 0 pid 17").
  * False when it cannot begin; then *why_out (static) says so and `done` does not come. */
 bool rollover_reload(struct supervisor *s, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
-/* Pool of `workers` from now on, until the next reload reads the option again. */
+/* Pool of `workers` from now on, over an upgrade too, until the next reload reads the option again. */
 bool rollover_scale(struct supervisor *s, int workers, const char *who, const char **why_out);
 /* All workers leave; one that answers probes only takes their place. */
 bool rollover_drain(struct supervisor *s, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
@@ -31,8 +31,8 @@ bool rollover_resume(struct supervisor *s, const char *who, rollover_done_fn *do
 /* A new worker takes the place of the one in `slot`. */
 bool rollover_replace(
 	struct supervisor *s, int slot, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
-/* After an upgrade's exec: every worker there is belongs to an older generation and serves on; a new generation of as many workers as the options say takes
- * their place as in a reload. The configuration is s->config as it stands (the upgrade checked it); a reload has nothing to do with it. On failure the new
+/* After an upgrade's exec: every worker there is belongs to an older generation and serves on; a new generation of as many workers as were set by hand, else as the options say,
+ * takes their place as in a reload. The configuration is s->config as it stands (the upgrade checked it); a reload has nothing to do with it. On failure the new
  * workers are gone or told to go, and s->generation and the old workers are as before. The caller writes the pool's last_upgrade fields, not this. */
 bool rollover_take_over(struct supervisor *s, const char *who, rollover_done_fn *done, void *arg, const char **why_out);
 /* An exec is next: whatever change is under way is given up as it stands (its `done` comes with RELOAD_NONE); slots keep their flags. Nothing when there is none. */

@@ -59,15 +59,21 @@ static const char *why_not(const struct supervisor *s, int workers)
 	return too_many;
 }
 
-bool rollover_scale(struct supervisor *s, int workers, const char *who, const char **why_out)
+int scale_wanted(const struct supervisor *s)
 {
-	const char *why = why_not(s, workers);
-	int before = s->wanted, now = before;
+	return s->size_by_hand > 0 ? s->size_by_hand : options_workers(s->options);
+}
 
-	if (why != NULL) {
-		*why_out = why;
-		return false;
-	}
+void scale_forget(struct supervisor *s)
+{
+	s->rollover->undone_size = s->size_by_hand;
+	s->size_by_hand = 0;
+}
+
+void scale_to(struct supervisor *s, int workers)
+{
+	int now = s->wanted;
+
 	while (now > workers && remove_youngest(s))
 		now--;
 	if (now < workers)
@@ -75,8 +81,21 @@ bool rollover_scale(struct supervisor *s, int workers, const char *who, const ch
 	pool_resize(s, now);
 	/* What finds no free slot now comes when one is. */
 	pool_fill(s);
+}
+
+bool rollover_scale(struct supervisor *s, int workers, const char *who, const char **why_out)
+{
+	const char *why = why_not(s, workers);
+	int before = s->wanted;
+
+	if (why != NULL) {
+		*why_out = why;
+		return false;
+	}
+	scale_to(s, workers);
+	s->size_by_hand = s->wanted;
 	LOG(LOG_INFO, "pool scaled", F_STR("event", "scale"), F_STR("who", who), F_INT("from", before),
-		F_INT("to", now));
+		F_INT("to", s->wanted));
 	pool_publish(s);
 	return true;
 }

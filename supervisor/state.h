@@ -47,6 +47,7 @@ enum state_purpose {
 	X(last_epoch, 0, INT64_MAX)                                                                                    \
 	X(wanted, 1, SLOTS_MAX)                                                                                        \
 	X(quorum, 1, SLOTS_MAX)                                                                                        \
+	X(size_by_hand, 0, SLOTS_MAX)                                                                                  \
 	X(was_ready, 0, 1)                                                                                             \
 	X(is_listener_adopted, 0, 1)                                                                                   \
 	X(started_at_us, 0, INT64_MAX) /* wall */                                                                      \

@@ -108,6 +108,7 @@ struct supervisor {
 	uint32_t generation;                   /* newest that serves, from 1 */
 	uint64_t last_epoch;                   /* given out */
 	int wanted;                   /* workers of the pool: slots with is_wanted, but for the middle of a change */
+	int size_by_hand;             /* of the pool, until the next reload; 0 = option workers */
 	int quorum;                   /* of them must be ready */
 	struct slot slots[SLOTS_MAX]; /* places for workers */
 	struct restart_pool restart;  /* storm and escalation */

@@ -147,8 +147,10 @@ static void commit(struct supervisor *s)
 	if (r->now.kind == CHANGE_REPLACE)
 		return;
 	s->generation = r->birth.generation;
-	if (r->now.kind == CHANGE_RELOAD)
+	if (r->now.kind == CHANGE_RELOAD) {
 		proposal_adopt(s, &r->proposal);
+		scale_forget(s);
+	}
 	if (is_drain && !r->is_drained)
 		r->size = s->wanted;
 	r->is_drained = is_drain;

@@ -247,6 +247,37 @@ Test(reload, what_needs_a_restart_is_listed_and_left_alone)
 	server_end(&s);
 }
 
+Test(reload, every_accepted_reload_takes_back_the_size_set_by_hand_and_says_so)
+{
+	struct server *s = start_with("workers = 2; surge = 1;", (const char *[]) { "WORKERS", NULL });
+	char *line;
+
+	process_signal(s->supervisor, SIGTTIN);
+	workers_wait(s, 0, 3, 30000);
+	reload(s, "workers = 2; surge = 2;");
+	line = process_wait_error(s->supervisor, LIVE, 30000);
+	cr_expect_not_null(strstr(line, "back from 3 workers, set by hand, to 2; "), "%s", line);
+	free(line);
+	workers_wait(s, 0, 2, 30000);
+	/* A refused one takes nothing back. */
+	process_signal(s->supervisor, SIGTTOU);
+	workers_wait(s, 0, 1, 30000);
+	reload(s, "workers = 2; surge = -1;");
+	wait_log(s, REJECTED);
+	workers_wait(s, 0, 1, 30000);
+	reload(s, "workers = 2; surge = 3;");
+	wait_log(s, "back from 1 workers, set by hand, to 2; ");
+	workers_wait(s, 0, 2, 30000);
+	process_signal(s->supervisor, SIGTTIN);
+	workers_wait(s, 0, 3, 30000);
+	process_signal(s->supervisor, SIGHUP);
+	line = process_wait_error(s->supervisor, DONE, 30000);
+	cr_expect_not_null(strstr(line, "back from 3 workers, set by hand, to 2; "), "%s", line);
+	free(line);
+	workers_wait(s, 0, 2, 30000);
+	server_end(&s);
+}
+
 /* ---- refused --------------------------------------------------------------------------------------------------- */
 
 struct bad {

@@ -220,6 +220,24 @@ Test(upgrade, three_in_a_row_fail_no_request_and_leave_nothing_behind)
 	server_end(&s);
 }
 
+Test(upgrade, size_set_by_hand_stays_until_the_next_reload)
+{
+	struct server *s = installation_start(NULL);
+	pid_t pids[8];
+
+	process_signal(s->supervisor, SIGTTIN);
+	wait_for_workers(s, 3, pids);
+	installation_put("renovationd");
+	expect_upgrade(s);
+	process_wait_errors(s->supervisor, "\"generation\":1,\"cause\":\"asked to leave\"", 3);
+	wait_for_workers(s, 3, pids);
+	process_signal(s->supervisor, SIGHUP);
+	process_wait_errors(s->supervisor, "\"generation\":2,\"cause\":\"asked to leave\"", 3);
+	wait_for_workers(s, 2, pids);
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+}
+
 #define LONG_ANSWER "How long does screed dry? [sim:chunks=60][sim:delay=50ms]"
 
 Test(upgrade, answer_that_is_being_written_loses_and_repeats_nothing)
