@@ -22,11 +22,12 @@
 #define WAITING_MOST  24    /* messages that nobody took yet */
 #define RETRY_MS      100
 #define MESSAGE_BYTES 640
+#define STOP_SLACK_MS 2000 /* beyond the stop's own end: for the exit itself */
 
 struct notice {
 	char text[MESSAGE_BYTES]; /* lines of sd_notify(3) */
 	int fd;                   /* to hand over, owned while it waits; -1 = none */
-	bool is_status;           /* nothing but STATUS: a newer one takes its place */
+	bool is_status;           /* how things stand: a newer one takes its place */
 };
 
 static struct {
@@ -170,7 +171,8 @@ static void PRINTF(2, 3) tell_text(bool is_status, const char *format, ...)
 
 void notify_ready(const struct supervisor *s)
 {
-	tell_text(false, "READY=1\nSTATUS=listening on %s%s", s->url, publish_gemini(s));
+	tell_text(false, "READY=1\nSTATUS=listening on %s%s; %d of %d workers ready, config gen %u", s->url,
+		publish_gemini(s), pool_count_ready(s), s->wanted, s->generation);
 }
 
 /* One line: a line end would begin another message. */
@@ -220,9 +222,26 @@ void notify_checking(int extend_ms)
 	tell_text(false, "EXTEND_TIMEOUT_USEC=%lld", (long long)extend_ms * 1000);
 }
 
-void notify_stopping(void)
+/* The manager counts from when it reads this, and never takes time away: the last word that asked for more holds. */
+static long long extension_us(int64_t left_ms)
 {
-	tell_text(false, "STOPPING=1\nSTATUS=stopping");
+	return (long long)(left_ms + STOP_SLACK_MS) * 1000;
+}
+
+void notify_stopping(int64_t left_ms)
+{
+	tell_text(false, "STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=%lld", extension_us(left_ms));
+}
+
+void notify_stop_status(int64_t left_ms, const char *format, ...)
+{
+	char text[400];
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_line(text, sizeof text, format, arguments);
+	va_end(arguments);
+	tell_text(true, "STATUS=%s\nEXTEND_TIMEOUT_USEC=%lld", text, extension_us(left_ms));
 }
 
 void notify_store(const char *name, int fd)

@@ -12,6 +12,7 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "supervisor/rollover.h"
+#include "supervisor/stop_phase.h"
 #include "supervisor/tally.h"
 #include "supervisor/upgrade.h"
 
@@ -23,17 +24,19 @@
 #define STATUS_INTERVAL_S 1
 
 struct stopping {
-	int64_t t0_us;         /* monotonic */
-	int64_t kill_at_ms;    /* monotonic */
-	int64_t report_at_ms;  /* monotonic */
-	int64_t leave_at_ms;   /* monotonic; SIGALRM then */
-	bool is_fast;          /* a second INT or QUIT came */
-	bool is_reported;      /* the report was written */
-	struct tally tally;    /* what workers said */
-	struct event *quiesce; /* timer: listener closes at the latest */
-	struct event *kill;    /* timer */
-	struct event *report;  /* timer */
-	struct event *status;  /* each second */
+	int64_t t0_us;                 /* monotonic */
+	int64_t kill_at_ms;            /* monotonic */
+	int64_t report_at_ms;          /* monotonic */
+	int64_t leave_at_ms;           /* monotonic; SIGALRM then */
+	bool is_fast;                  /* a second INT or QUIT came */
+	bool is_reported;              /* the report was written */
+	struct tally tally;            /* what workers said */
+	struct stop_progress progress; /* what they closed */
+	enum stop_phase phase;         /* the last that was told */
+	struct event *quiesce;         /* timer: listener closes at the latest */
+	struct event *kill;            /* timer */
+	struct event *report;          /* timer */
+	struct event *status;          /* each second */
 };
 
 static int64_t elapsed_ms(const struct stopping *stop)
@@ -96,8 +99,27 @@ static void report(struct supervisor *s)
 	buffer_fini(&summary);
 }
 
+/* Killed and still there: a disk or an NFS server holds it in the kernel. What it wrote nobody will store. */
+static void count_unreaped(struct supervisor *s)
+{
+	for (int i = 0; i < SLOTS_MAX; i++) {
+		const struct slot *slot = &s->slots[i];
+		uint32_t turns = 0;
+
+		if (slot->pid == 0)
+			continue;
+		if (scoreboard_is_sane(s->board, i, (int32_t)slot->pid, slot->epoch))
+			turns = SCOREBOARD_GET(s->board->slots[i].turns);
+		LOG(LOG_ERROR, "worker left behind: it does not even die", F_INT("slot", i),
+			F_INT("worker_pid", slot->pid), F_INT("turns", turns));
+		tally_add_killed(&s->stopping->tally, turns);
+	}
+}
+
 static void finish(struct supervisor *s)
 {
+	if (!s->stopping->is_reported)
+		count_unreaped(s);
 	report(s);
 	pool_finish(s, s->give_up_code ? s->give_up_code : tally_exit_code(&s->stopping->tally));
 }
@@ -113,11 +135,39 @@ static void close_listener(struct supervisor *s, bool is_late)
 	tally_add(&s->stopping->tally, &closed);
 }
 
+/* ---- how far it is, for the service manager -------------------------------------------------------------------- */
+
+static void tell_status(struct supervisor *s)
+{
+	const struct stopping *stop = s->stopping;
+
+	notify_stop_status(stop->leave_at_ms - clock_monotonic_ms(), "stopping (%s): %d workers left after %lld ms",
+		stop_phase_names[stop->phase], pool_count_alive(s), (long long)elapsed_ms(stop));
+}
+
+/* That of the slowest worker. One that was never ready has nothing to close. */
+static void look_at_phase(struct supervisor *s)
+{
+	struct stopping *stop = s->stopping;
+	enum stop_phase phase = s->listener >= 0 ? STOP_QUIESCE : STOP_LEAVING;
+
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (s->slots[i].pid != 0 && s->slots[i].is_ready && stop_progress_phase(&stop->progress, i) < phase)
+			phase = stop_progress_phase(&stop->progress, i);
+	if (phase <= stop->phase)
+		return;
+	stop->phase = phase;
+	tell_status(s);
+}
+
+/* ---- deadlines ----------------------------------------------------------------------------------------------- */
+
 static void on_quiesce(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	close_listener(arg, true);
+	look_at_phase(arg);
 }
 
 static void on_kill(evutil_socket_t fd, short what, void *arg)
@@ -148,12 +198,9 @@ static void on_report(evutil_socket_t fd, short what, void *arg)
 
 static void on_status(evutil_socket_t fd, short what, void *arg)
 {
-	struct supervisor *s = arg;
-
 	(void)fd;
 	(void)what;
-	notify_status(
-		"stopping: %d workers left after %lld ms", pool_count_alive(s), (long long)elapsed_ms(s->stopping));
+	tell_status(arg);
 }
 
 /* ---- the beginning ------------------------------------------------------------------------------------------- */
@@ -190,7 +237,7 @@ static void start(struct supervisor *s, int signal)
 	upgrade_cancel(s);
 	SCOREBOARD_SET(s->board->is_serving, 0);
 	SCOREBOARD_SET(s->board->stop_at_us, stop->t0_us);
-	notify_stopping();
+	notify_stopping(whole_ms);
 	LOG(LOG_INFO, "stop begins", F_STR("signal", signal ? sigabbrev_np(signal) : "none"),
 		F_INT("workers", pool_count_alive(s)), F_INT("limit_ms", whole_ms));
 	stop->quiesce = evtimer_new(s->base, on_quiesce, s);
@@ -199,7 +246,8 @@ static void start(struct supervisor *s, int signal)
 	stop->status = event_new(s->base, -1, EV_PERSIST, on_status, s);
 	must(stop->quiesce != NULL && stop->kill != NULL && stop->report != NULL && stop->status != NULL);
 	pool_stop_spawning(s);
-	set_deadlines(stop, now_ms + whole_ms * 90 / 100, now_ms + whole_ms * 95 / 100, now_ms + whole_ms);
+	set_deadlines(
+		stop, now_ms + whole_ms * SHUTDOWN_KILL_PERCENT / 100, now_ms + whole_ms * 95 / 100, now_ms + whole_ms);
 	set_timer(stop->quiesce, now_ms + QUIESCE_MS);
 	(void)event_add(stop->status, &second);
 	tell_workers(s);
@@ -246,6 +294,7 @@ void shutdown_worker_draining(struct supervisor *s)
 		if (s->slots[i].pid != 0 && s->slots[i].is_ready && !s->slots[i].is_draining)
 			return;
 	close_listener(s, false);
+	look_at_phase(s);
 }
 
 void shutdown_resource_closed(struct supervisor *s, const struct slot *slot, const struct message_closed *closed)
@@ -253,8 +302,11 @@ void shutdown_resource_closed(struct supervisor *s, const struct slot *slot, con
 	LOG(LOG_DEBUG, "resource closed", F_INT("slot", slot->index), F_STR("name", closed->name),
 		F_INT("ms", closed->ms), F_INT("result", closed->result), F_INT("forced", closed->forced),
 		F_INT("lost", closed->lost));
-	if (s->stopping != NULL)
-		tally_add(&s->stopping->tally, closed);
+	if (s->stopping == NULL)
+		return;
+	tally_add(&s->stopping->tally, closed);
+	stop_progress_note(&s->stopping->progress, slot->index, closed->name);
+	look_at_phase(s);
 }
 
 void shutdown_worker_gone(struct supervisor *s, const struct slot *slot, uint32_t turns)
@@ -264,6 +316,7 @@ void shutdown_worker_gone(struct supervisor *s, const struct slot *slot, uint32_
 	if (slot->killed_with != 0 || turns > 0)
 		tally_add_killed(&s->stopping->tally, turns);
 	shutdown_worker_draining(s);
+	look_at_phase(s);
 	if (pool_count_alive(s) == 0)
 		finish(s);
 }

@@ -236,7 +236,10 @@ void shutdown_free(struct supervisor *s);
 void notify_ready(const struct supervisor *s);
 void notify_status(const char *format, ...) PRINTF(1, 2);
 void notify_checking(int extend_ms); /* the preflight takes longer */
-void notify_stopping(void);
+/* A stop begins that is over in `left_ms` at the latest; the manager is asked not to end us before that, whatever its own limit (sd_notify(3),
+ * EXTEND_TIMEOUT_USEC: counted from now, only ever moves a limit later). notify_stop_status says how far it is, and asks again. */
+void notify_stopping(int64_t left_ms);
+void notify_stop_status(int64_t left_ms, const char *format, ...) PRINTF(2, 3);
 /* A reload or an upgrade begins; notify_reloaded says its end, whatever it was. */
 void notify_reloading(const char *format, ...) PRINTF(1, 2);
 void notify_reloaded(const char *format, ...) PRINTF(1, 2);

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/support/faults.h"
 #include "tests/support/manager.h"
 #include "tests/support/talk.h"
 
@@ -120,9 +122,114 @@ Test(notify, start_reload_upgrade_and_stop_are_told_in_order)
 	at = manager_wait(&m, "WATCHDOG=1\n", at, WAIT_MS);
 
 	process_signal(s->supervisor, SIGTERM);
-	at = manager_wait(&m, "STOPPING=1\nSTATUS=stopping", at, WAIT_MS);
+	at = manager_wait(&m, "STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=12000000\n", at, WAIT_MS);
 	at = manager_wait(&m, "STATUS=stopped (clean)", at, WAIT_MS);
 	cr_expect_eq(process_wait(s->supervisor, WAIT_MS), 0);
+	server_end(&s);
+	manager_close(&m);
+}
+
+/* A file for -c. */
+static const char *config(const char *text)
+{
+	const char *path = test_path("renovationd.conf");
+	FILE *file = fopen(path, "we");
+
+	cr_assert_not_null(file);
+	(void)fputs(text, file);
+	(void)fclose(file);
+	(void)chmod(path, 0644);
+	return path;
+}
+
+Test(notify, stop_names_its_phases_and_asks_for_the_time_that_a_reload_gave_it)
+{
+	static const char half[] = "POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+	const char *path = format("RENOVATIOND_TEST_CONFIG=%s", config("shutdown_ms = 10000;\n"));
+	struct manager m;
+	struct server *s;
+	struct client c;
+	size_t at;
+
+	manager_open(&m, false);
+	s = server_start((const char *[]) { m.variable, path, "RENOVATIOND_SHUTDOWN_HTTP_MS=2500", NULL });
+	(void)config("shutdown_ms = 60000;\n");
+	process_signal(s->supervisor, SIGHUP);
+	free(process_wait_error(s->supervisor, "\"result\":\"live\"", WAIT_MS));
+	client_init(&c, s->port);
+	cr_assert(client_connect(&c) && client_send(&c, half, sizeof half - 1));
+	cr_expect(answers(s->port));
+	process_signal(s->supervisor, SIGTERM);
+	at = manager_wait(&m, "STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=62000000\n", 0, WAIT_MS);
+	/* At the phase's begin, and each second. */
+	for (int i = 0; i < 3; i++) {
+		at = manager_wait(&m, "STATUS=stopping (sockets): ", at, WAIT_MS);
+		at = manager_wait(&m, "\nEXTEND_TIMEOUT_USEC=", at, WAIT_MS);
+		cr_expect(strtoll(m.said + at, NULL, 10) > 32000000, "%s", m.said + at);
+	}
+	at = manager_wait(&m, "STATUS=stopping (database): 1 workers left", at, WAIT_MS);
+	at = manager_wait(&m, "STATUS=stopping (log): 1 workers left", at, WAIT_MS);
+	at = manager_wait(&m, "STATUS=stopped (forced)", at, WAIT_MS);
+	cr_expect_eq(process_wait(s->supervisor, WAIT_MS), 0);
+	client_fini(&c);
+	server_end(&s);
+	manager_close(&m);
+}
+
+Test(notify, reload_that_a_drain_overtakes_while_it_waits_is_told_as_over)
+{
+	struct manager m;
+	struct server *s;
+	size_t at;
+
+	manager_open(&m, false);
+	s = server_start((const char *[]) { m.variable, NULL });
+	at = manager_wait(&m, "READY=1", 0, WAIT_MS);
+	/* Both are there when it looks, the reload first: the drain comes before it has begun. */
+	process_signal(s->supervisor, SIGSTOP);
+	process_signal(s->supervisor, SIGHUP);
+	process_signal(s->supervisor, SIGWINCH);
+	process_signal(s->supervisor, SIGCONT);
+	at = manager_wait(&m, "RELOADING=1\nMONOTONIC_USEC=", at, WAIT_MS);
+	at = manager_wait(&m, "READY=1\nSTATUS=drained", at, WAIT_MS);
+	free(process_wait_error(s->supervisor, "\"event\":\"drain\",\"result\":\"replaced\"", WAIT_MS));
+	cr_expect_null(strstr(m.said + at, "RELOADING=1"));
+	cr_expect_eq(server_stop(s), 0);
+	server_end(&s);
+	manager_close(&m);
+}
+
+/* How many connections may wait at a listening socket: Linux tells it in a field that has no other meaning there. */
+static unsigned backlog_of(int fd)
+{
+	struct tcp_info info;
+	socklen_t length = sizeof info;
+
+	cr_assert_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+	cr_assert_eq(info.tcpi_state, TCP_LISTEN);
+	return info.tcpi_sacked;
+}
+
+Test(notify, queue_of_the_listener_is_changed_by_an_accepted_reload_only)
+{
+	const char *path = format("RENOVATIOND_TEST_CONFIG=%s", config("listen_backlog = 20;\n"));
+	struct manager m;
+	struct server *s;
+
+	manager_open(&m, false);
+	s = server_start((const char *[]) { m.variable, path, NULL });
+	(void)manager_wait(&m, "READY=1", 0, WAIT_MS);
+	cr_assert_eq(m.stored_count, 1);
+	cr_assert_eq(backlog_of(m.stored[0].fd), 20);
+	(void)config("listen_backlog = 30;\nworker_program = \"/bin/true\";\n");
+	process_signal(s->supervisor, SIGHUP);
+	free(process_wait_error(s->supervisor, "\"result\":\"rejected\"", WAIT_MS));
+	cr_expect_eq(backlog_of(m.stored[0].fd), 20, "it was refused");
+	(void)config("listen_backlog = 40;\n");
+	process_signal(s->supervisor, SIGHUP);
+	free(process_wait_error(s->supervisor, "\"result\":\"replaced\"", WAIT_MS));
+	cr_expect_eq(backlog_of(m.stored[0].fd), 40);
+	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 	manager_close(&m);
 }
@@ -298,6 +405,7 @@ Test(notify, connection_made_while_the_service_is_dead_is_answered_by_the_next)
 	struct client early;
 	char operators[100];
 	ino_t stored;
+	size_t at;
 	int port;
 
 	manager_open(&m, false);
@@ -316,13 +424,16 @@ Test(notify, connection_made_while_the_service_is_dead_is_answered_by_the_next)
 		client_init(&early, port);
 		early.timeout_ms = WAIT_MS;
 		cr_assert(client_connect(&early), "nobody listens");
+		/* What the one before said. */
+		manager_read(&m);
+		at = m.length;
 		pass_stored(s, &m);
 		server_start_again(s);
 		cr_expect_eq(s->port, port);
 		cr_expect_eq(status_of(&early), 200);
 		client_fini(&early);
 		free(process_wait_error(s->supervisor, "\"from\":\"descriptor store\"", 1000));
-		manager_read(&m);
+		(void)manager_wait(&m, "FDSTORE=1\nFDNAME=admin", at, WAIT_MS);
 		cr_assert_eq(m.stored_count, 2);
 		cr_expect_eq(socket_of(m.stored[0].fd), stored);
 		cr_expect_str_eq(admin_url(s), operators);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -68,6 +69,21 @@ pid_t fork(void)
 		return -1;
 	}
 	return real();
+}
+
+/* ---- an address that may not be used --------------------------------------------------------------------------- */
+
+int bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+	static int (*real)(int, const struct sockaddr *, socklen_t);
+	int error = switches != NULL && address->sa_family == AF_INET ? atomic_load(&switches->bind_error) : 0;
+
+	if (real == NULL)
+		*(void **)&real = next("bind");
+	if (error == 0)
+		return real(fd, address, length);
+	errno = error;
+	return -1;
 }
 
 /* ---- a full disk ----------------------------------------------------------------------------------------------- */

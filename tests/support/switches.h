@@ -9,6 +9,7 @@ struct switches {
 	atomic_int is_busy;         /* it does */
 	atomic_int fork_failures;   /* so many forks fail from now on */
 	atomic_int forks_failed;    /* so many did */
+	atomic_int bind_error;      /* errno of each bind to an address of the network; 0 = none */
 	atomic_int disk_is_limited; /* 1: regular files take only `disk_room` more bytes */
 	atomic_llong disk_room;     /* bytes, of all processes together */
 	atomic_llong wall_offset_s; /* added to the wall clock */

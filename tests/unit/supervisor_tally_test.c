@@ -1,10 +1,11 @@
-/* supervisor_tally_test.c: the report of a stop from what several workers say. */
+/* supervisor_tally_test.c: the report of a stop, and how far it is, from what several workers say. */
 #include "config.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 
 #include "shared/inherit.h"
+#include "supervisor/stop_phase.h"
 #include "supervisor/tally.h"
 
 static const struct tally_row *find(const struct tally *t, const char *name)
@@ -91,4 +92,23 @@ Test(tally, unknown_resources_and_states_are_reported_too)
 	cr_expect_not_null(strstr(json.bytes, "{\"name\":\"jobs\",\"state\":\"error\",\"ms\":0,\"forced\":0,\"lost\":0,"
 					      "\"detail\":\"say \\\"so\\\"\"}"));
 	buffer_fini(&json);
+}
+
+Test(stop_phase, a_worker_is_in_the_first_phase_of_which_something_is_open)
+{
+	static const struct {
+		const char *closed;       /* next */
+		enum stop_phase expected; /* then */
+	} steps[] = { { "turns", STOP_SOCKETS }, { "http", STOP_SOCKETS }, { "unheard of", STOP_SOCKETS },
+		{ "realtime", STOP_DATABASE }, { "gemini", STOP_DATABASE }, { "database", STOP_LOG },
+		{ "logs", STOP_LEAVING } };
+	struct stop_progress p = { .closed = { 0 } };
+
+	cr_expect_eq(stop_progress_phase(&p, 3), STOP_SOCKETS);
+	for (size_t i = 0; i < COUNT_OF(steps); i++) {
+		stop_progress_note(&p, 3, steps[i].closed);
+		cr_expect_eq(stop_progress_phase(&p, 3), steps[i].expected, "after %s: %s", steps[i].closed,
+			stop_phase_names[stop_progress_phase(&p, 3)]);
+	}
+	cr_expect_eq(stop_progress_phase(&p, 4), STOP_SOCKETS, "another worker's are its own");
 }
