@@ -115,7 +115,9 @@ Test(reload, hup_replaces_every_worker_while_requests_go_on)
 	process_signal(s->supervisor, SIGHUP);
 	wait_until(is_replaced, &before, "all workers are others", 30000);
 	wait_log(s, DONE);
-	cr_expect_eq(log_count(s->supervisor, "\"cause\":\"asked to leave\""), 2, "nobody was killed");
+	/* Gone is not yet reaped and told. */
+	log_wait_count(s->supervisor, "\"cause\":\"asked to leave\"", 2, 30000);
+	cr_expect_eq(log_count(s->supervisor, "\"msg\":\"worker ended\""), 2, "nobody was killed");
 	server_end(&s);
 }
 
