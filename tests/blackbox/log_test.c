@@ -271,6 +271,28 @@ Test(log, a_failed_call_of_the_model_is_joined_to_its_conversation)
 	stop();
 }
 
+/* Whoever begins it does not know who asked. */
+Test(log, an_answer_that_waited_for_the_one_before_has_a_trace_of_its_own)
+{
+	struct json_object *line;
+	const char *first, *second;
+	char trace[40] = "";
+
+	start("info", NULL);
+	first = talk_ask(&talk, "x [sim:first=300ms]", "");
+	second = talk_ask(&talk, "y", "");
+	json_object_put(wait_line("turn ended", "turn_id", first));
+	line = wait_line("turn ended", "turn_id", second);
+	for (const char *c = second; *c != '\0'; c++)
+		if (*c != '-')
+			trace[strlen(trace)] = *c;
+	EXPECT(line, "conversation_id", talk.conversation);
+	EXPECT(line, "trace_id", trace);
+	expect_none(line, "request_id");
+	json_object_put(line);
+	stop();
+}
+
 /* ---- who ------------------------------------------------------------------------------------------------------- */
 
 static bool is_reloaded(void *arg)
