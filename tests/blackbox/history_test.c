@@ -141,7 +141,7 @@ static int chat_again(const char *chat, const char *message, char text_out[64])
 	int status;
 
 	stream_open(&s, server->port, talk.client.token, "/api/chat", NULL,
-		format("{\"id\":\"%s\",\"trigger\":\"regenerate-message\",\"messages\":[]%s}", chat, message));
+		format("{\"id\":\"%s\",\"trigger\":\"regenerate-message\"%s}", chat, message));
 	status = s.status;
 	text_out[0] = '\0';
 	if (status == 200) {
@@ -204,16 +204,21 @@ Test(history, an_answer_given_again_is_a_sibling_and_the_first_one_stays)
 	cr_expect_str_eq(text, "first", "an answer's id names its question");
 	cr_expect_eq(chat_again("c1", ",\"messageId\":\"u1\"", text), 200);
 	cr_expect_str_eq(text, "first", "so does the client's id of the question");
+	cr_expect_eq(
+		chat_again("c1", ",\"messages\":[{\"id\":\"u1\",\"role\":\"user\"},{\"role\":\"assistant\"}]", text),
+		200);
+	cr_expect_str_eq(text, "first", "and the last question that the client shows");
 	json_object_put(page);
 
 	page = messages_of_chat("c1");
-	cr_expect_eq(json_object_array_length(json_object_at(page, "data")), 7);
+	cr_expect_eq(json_object_array_length(json_object_at(page, "data")), 8);
 	expect_message(page, 0, "user", "one [sim:repeat=first]", "");
 	expect_message(page, 1, "assistant", "first", first);
 	expect_message(page, 3, "assistant", "second", format("%s", json_at(page, "data.2.id")));
 	expect_message(page, 4, "assistant", "second", format("%s", json_at(page, "data.2.id")));
 	expect_message(page, 5, "assistant", "first", first);
 	expect_message(page, 6, "assistant", "first", first);
+	expect_message(page, 7, "assistant", "first", first);
 	json_object_put(page);
 
 	/* The model is told one answer to each question. */
@@ -241,6 +246,8 @@ Test(history, nothing_is_made_to_answer_what_was_never_asked)
 	before = made();
 	cr_expect_eq(chat_again("unknown", "", text), 404);
 	cr_expect_eq(chat_again("c1", ",\"messageId\":\"nobody's\"", text), 404);
+	cr_expect_eq(chat_again("c1", ",\"messages\":[{\"id\":\"never came\",\"role\":\"user\"}]", text), 404,
+		"not an answer to another question");
 	cr_expect_eq(chat_again("c1", ",\"messageId\":\"00000000-0000-7000-8000-000000000000\"", text), 404);
 	cr_expect_eq(made(), before);
 }

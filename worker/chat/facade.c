@@ -15,9 +15,8 @@ struct facade {
 	struct text chat_id;
 	struct ask_question question;
 	bool is_regenerate;
-	struct text
-		message_id; /* is_regenerate: of the message that is to be answered or replaced; TEXT_NONE = the newest question's */
-	struct uuid session; /* the body's sessionId */
+	struct text message_id; /* is_regenerate: the body's, else that of the last question in it */
+	struct uuid session;    /* the body's sessionId */
 	bool has_session;
 };
 
@@ -65,8 +64,11 @@ static bool read_question(struct facade *f, const struct json_value *messages)
 	for (const struct json_value *m = messages != NULL ? messages->first : NULL; m != NULL; m = m->next)
 		if (text_equals(json_find_string(m, "role"), TEXT("user")))
 			last = m;
-	if (f->is_regenerate)
+	if (f->is_regenerate) {
+		if (f->message_id.bytes == NULL)
+			f->message_id = json_find_string(last, "id");
 		return true;
+	}
 	if (last == NULL) {
 		invalid(f->rq, "messages", "messages must hold a message of role user");
 		return false;
