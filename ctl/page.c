@@ -41,12 +41,12 @@ static enum view_colour colour_of_state(struct text state)
 static void write_title(const struct page *p)
 {
 	struct text state = view_string(p->status, "state");
+	int64_t uptime_s = view_number(p->status, "uptime_s");
 
 	buffer_printf(p->out, "%srenovationd %s%s  %s%s%s  pid %" PRId64 "  up %s  %s\n", ink(p, VIEW_BOLD),
 		view_clean(view_string(p->status, "version"), 30), ink(p, VIEW_PLAIN), ink(p, colour_of_state(state)),
 		view_clean(state, 12), ink(p, VIEW_PLAIN), view_number(p->status, "pid"),
-		view_duration(view_number(p->status, "uptime_s") * 1000),
-		view_clean(view_string(p->status, "url"), 80));
+		uptime_s > 0 ? view_duration(uptime_s * 1000) : "0 s", view_clean(view_string(p->status, "url"), 80));
 }
 
 static const struct json_value *last_sample(const struct json_value *status, bool has_requests)
