@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use File::Temp;
 use FindBin;
+use IO::Socket::INET;
 use lib $FindBin::Bin;
 use JSON::PP;
 use Machine;
@@ -341,6 +342,24 @@ check 'after a stop the port is free' => sub {
     out_of('systemctl stop renovationd');
     my $answer = ask( $port, 'GET', '/health/live' );
     fail("answer $answer->{status} $answer->{error}") if $answer->{status} != 0 || $answer->{error} !~ /refused/i;
+};
+
+check 'a stop within its own deadlines is not killed, however short TimeoutStopSec is' => sub {
+    out_of('mkdir -p /run/systemd/system/renovationd.service.d');
+    put_file( '/run/systemd/system/renovationd.service.d/stop.conf', "[Service]\nTimeoutStopSec=1\n", '0644' );
+    out_of('systemctl daemon-reload');
+    fresh_start();
+    # A request that never ends keeps a worker for shutdown_http_ms, three seconds.
+    my $held = IO::Socket::INET->new( PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10 ) or fail("no connection: $@");
+    print {$held} "POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+    $held->flush;
+    fail('it does not serve') if !is_serving();
+    out_of('systemctl stop renovationd');
+    my $result = join ' ', map { show($_) } qw(ActiveState Result ExecMainStatus);
+    fail($result) if $result ne 'inactive success 0';
+    my @report = journal('EVENT=shutdown_report');
+    fail( 'it ended too early to prove anything: ' . ( $report[-1]{MESSAGE} // 'no report' ) ) if ( $report[-1]{RENOVATIOND_MS} // 0 ) < 1500;
+    out_of('rm -r /run/systemd/system/renovationd.service.d && systemctl daemon-reload');
 };
 
 check 'with the socket unit the first connection starts it' => sub {
