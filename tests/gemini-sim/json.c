@@ -7,10 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* json-c 0.18 (Debian 13) takes every byte above 0x7f for a control character when it is strict. */
+#define NOT_STRICT_VERSION 0x1200
+
 json_object *json_read(const char *bytes, size_t length, size_t *offset_out)
 {
 	struct json_tokener *tokener = json_tokener_new_ex(128);
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	int strict = json_c_version_num() == NOT_STRICT_VERSION ? 0 : JSON_TOKENER_STRICT;
+	json_tokener_set_flags(tokener, strict | JSON_TOKENER_VALIDATE_UTF8);
 	json_object *value = json_tokener_parse_ex(tokener, bytes, (int)length);
 	size_t end = json_tokener_get_parse_end(tokener);
 	bool whole = json_tokener_get_error(tokener) == json_tokener_success && value != NULL;
