@@ -67,7 +67,11 @@ sub under_load {
 sub answer_of {
     my ($question) = @_;
     my $turn = json_of( ask( $port, 'POST', "/api/conversations/$conversation/messages", token => $token, body => { content => $question } ), 202 )->{turn}{id};
-    wait_for( 'the answer', 20, sub { json_of( ask( $port, 'GET', "/api/turns/$turn", token => $token ), 200 )->{status} eq 'completed' } );
+    my ( $state, $answer ) = ('');
+    eval {
+        wait_for( 'the answer', 20, sub { $answer = ask( $port, 'GET', "/api/turns/$turn", token => $token ); ( $state = json_of( $answer, 200 )->{status} ) =~ /^(?:completed|failed|cancelled)$/ } );
+    };
+    fail( "the turn is: " . ( $answer ? $answer->{body} : $@ ) ) if $state ne 'completed';
     return;
 }
 
