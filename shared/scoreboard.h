@@ -217,7 +217,7 @@ struct scoreboard_service {
 	_Atomic uint64_t phase_forced;                   /* things that had to be cut then */
 };
 
-/* One model's circuit breaker, used by chat under the rules of the Gemini specification. Claimed by CAS on name_hash. */
+/* One model's circuit breaker, used by chat under the rules in worker/chat/breaker.h. Claimed by CAS on name_hash. */
 struct scoreboard_breaker {
 	_Alignas(64) _Atomic uint64_t name_hash; /* of provider and model; 0 = free row */
 	char model[64];                          /* NUL-terminated, written once by the claimer */

@@ -199,7 +199,7 @@ static void classify_400(struct failure *f, struct text message, const struct de
 }
 
 /* clang-format off */
-/* THE table of HTTP statuses (Gemini specification, section 7.2). A row holds up to the next one. */
+/* THE table of HTTP statuses (ai.google.dev/gemini-api/docs/troubleshooting). A row holds up to the next one. */
 static const struct status_row {
 	int from;                 /* first status */
 	enum model_failure class; /* what it means, unless the body knows better */

@@ -1,4 +1,4 @@
-/* failure.h: every way a call can fail, sorted into enum model_failure (Gemini specification, section 7). Used by gemini.c, provider.c
+/* failure.h: every way a call can fail, sorted into enum model_failure (ai.google.dev/gemini-api/docs/troubleshooting). Used by gemini.c, provider.c
  * and probe.c. Decides by HTTP status and error body, never by content type; keeps the key out of whatever is kept for the log. */
 #ifndef RENOVATIOND_WORKER_GEMINI_FAILURE_H
 #define RENOVATIOND_WORKER_GEMINI_FAILURE_H
@@ -21,7 +21,7 @@ struct failure {
 };
 
 void failure_set(struct failure *f, enum model_failure class, int retries, const char *reason);
-/* Its cause are signatures: one attempt more, with placeholders (section 6.3). */
+/* Its cause are signatures: one attempt more, with placeholders. */
 void failure_want_placeholders(struct failure *f);
 /* An HTTP answer that is not 2xx. `body` may be anything, `retry_after` TEXT_NONE. `key` is what must not be kept. */
 void failure_from_answer(struct failure *f, struct json_tokener *tokener, int http_status, struct text body,

@@ -1,4 +1,4 @@
-/* gemini.h: reads Gemini's answer, event by event, into model_events (Gemini specification, sections 4 and 5). Used by provider.c and the
+/* gemini.h: reads Gemini's answer, event by event, into model_events (ai.google.dev/api/generate-content). Used by provider.c and the
  * fuzz target. It holds no connection and no clock: it is fed JSON documents and says at the end what they amounted to. */
 #ifndef RENOVATIOND_WORKER_GEMINI_GEMINI_H
 #define RENOVATIOND_WORKER_GEMINI_GEMINI_H

@@ -1,4 +1,4 @@
-/* learn.c: one GET of the model after the start (Gemini specification, section 1), whose answer names the server and the model's limits.
+/* learn.c: one GET of the model after the start (ai.google.dev/api/models), whose answer names the server and the model's limits.
  * Called by provider.c. Nothing depends on its success: a start is never held up by it. */
 #include "config.h"
 #include "worker/gemini/learn.h"

@@ -1,4 +1,4 @@
-/* models.h: what each family of models takes (THE capability table, Gemini specification section 10) and what this process has learned
+/* models.h: what each family of models takes (THE capability table, from ai.google.dev/gemini-api/docs/models) and what this process has learned
  * about single models: members they refused, names they answer under, limits. Used by request.c, gemini.c, provider.c and probe.c. */
 #ifndef RENOVATIOND_WORKER_GEMINI_MODELS_H
 #define RENOVATIOND_WORKER_GEMINI_MODELS_H

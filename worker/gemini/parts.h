@@ -1,4 +1,4 @@
-/* parts.h: the parts of a model's answer as they must be stored and sent back (Gemini specification, section 6.3), and the rewriting of
+/* parts.h: the parts of a model's answer as they must be stored and sent back (ai.google.dev/gemini-api/docs/thought-signatures), and the rewriting of
  * stored parts for another model. Used by gemini.c and request.c; the writers of user-side parts are in provider.h. */
 #ifndef RENOVATIOND_WORKER_GEMINI_PARTS_H
 #define RENOVATIOND_WORKER_GEMINI_PARTS_H

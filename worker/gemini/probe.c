@@ -1,5 +1,5 @@
 /* probe.c: the Gemini row of the preflight: one blocking GET of the first streaming model, which proves address, TLS, key and name in one go
- * and costs no tokens (Gemini specification, section 1). Called by renovationd-worker --check only. It says what is wrong, not what to
+ * and costs no tokens (ai.google.dev/api/models). Called by renovationd-worker --check only. It says what is wrong, not what to
  * do about the start: that is the supervisor's decision. */
 #include "config.h"
 #include "worker/gemini/provider.h"

@@ -58,7 +58,7 @@ struct model_request {
 
 enum model_finish { MODEL_FINISH_STOP, MODEL_FINISH_TOOL_CALLS, MODEL_FINISH_LENGTH, MODEL_FINISH_FILTERED };
 
-/* Classes of failure, as the Gemini specification sorts them. */
+/* Classes of failure, from ai.google.dev/gemini-api/docs/troubleshooting. */
 enum model_failure {
 	MODEL_OK,
 	MODEL_AUTH,

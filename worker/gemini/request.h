@@ -1,4 +1,4 @@
-/* request.h: writes the body of a generateContent call (Gemini specification, sections 3 and 10). Used by provider.c; pure.
+/* request.h: writes the body of a generateContent call (ai.google.dev/api/generate-content). Used by provider.c; pure.
  * What a model may refuse stands at the very end, so that provider.c can cut it off and write it anew without the history. */
 #ifndef RENOVATIOND_WORKER_GEMINI_REQUEST_H
 #define RENOVATIOND_WORKER_GEMINI_REQUEST_H

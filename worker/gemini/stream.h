@@ -1,4 +1,4 @@
-/* stream.h: bytes of a text/event-stream, in pieces of any size, into whole events (Gemini specification, section 4; WHATWG HTML 9.2).
+/* stream.h: bytes of a text/event-stream, in pieces of any size, into whole events (WHATWG HTML 9.2).
  * An event that arrives in one piece is handed on without copying. Used by provider.c and the fuzz target; ignorant of JSON. */
 #ifndef RENOVATIOND_WORKER_GEMINI_STREAM_H
 #define RENOVATIOND_WORKER_GEMINI_STREAM_H
