@@ -17,7 +17,7 @@ void roles_fini(struct roles *r);
 /* What a key may look like, whatever kind it is: printable ASCII without spaces, or empty (the simulator takes any). */
 bool key_is_possible(const char *key);
 
-/* Are the answers of this role read whole (generateContent) and not streamed? (Structured output is.) */
+/* Are the answers of this role read whole (generateContent) and not streamed? Only those of the streaming role are not. */
 bool role_is_unary(enum model_role role);
 
 #endif
