@@ -181,6 +181,12 @@ function sql(text) {
   return execFileSync(`${pgBin}/psql`, ['-h', process.env.BENCH_PG, '-U', 'renovationd', '-d', 'renovationd', '-Atqc', text], { encoding: 'utf8' }).trim();
 }
 
+// Each measurement begins with an empty database: what another left (questions without an answer) would be taken up again.
+function freshDatabase() {
+  for (const text of ['DROP DATABASE IF EXISTS renovationd WITH (FORCE)', 'CREATE DATABASE renovationd'])
+    execFileSync(`${pgBin}/psql`, ['-h', process.env.BENCH_PG, '-U', 'renovationd', '-d', 'postgres', '-qc', text], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
 // The statement that the server itself runs, from the table it is built from.
 function statement(name) {
   const table = readFileSync(join(build, 'worker', 'db', 'statements.c'), 'utf8');
@@ -259,7 +265,7 @@ function request()
 end
 `);
   const ownerId = sql(`SELECT owner_id FROM renovationd.conversations WHERE id = '${ids[0]}'`);
-  sql(`DROP TABLE IF EXISTS bench_conversations; CREATE TABLE bench_conversations AS SELECT row_number() OVER () AS n, id FROM (SELECT id FROM renovationd.conversations WHERE owner_id = '${ownerId}' ORDER BY id LIMIT ${conversations}) c; ALTER TABLE bench_conversations ADD PRIMARY KEY (n)`);
+  sql(`CREATE TABLE bench_conversations AS SELECT row_number() OVER () AS n, id FROM (SELECT id FROM renovationd.conversations WHERE owner_id = '${ownerId}' ORDER BY id LIMIT ${conversations}) c; ALTER TABLE bench_conversations ADD PRIMARY KEY (n)`);
   sql(`ALTER ROLE renovationd SET search_path = renovationd, public`);
   sql(`CREATE TABLE IF NOT EXISTS bench_messages (LIKE chat_messages INCLUDING ALL)`);
   const conversation = '(SELECT id FROM bench_conversations WHERE n = :n)';
@@ -367,13 +373,22 @@ function memoryKiB(pid) {
   return { pss: field('Pss'), private: field('Private_Dirty') + field('Private_Clean') };
 }
 
+// The name of a process, and its arguments; empty once it has ended.
+function about(pid, file) {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 function workersOf(child) {
-  const supervisor = family(child.pid).find((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'renovationd');
-  const workers = family(child.pid).filter((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('renovationd-wor'));
+  const supervisor = family(child.pid).find((pid) => about(pid, 'comm').trim() === 'renovationd');
+  const workers = family(child.pid).filter((pid) => about(pid, 'comm').startsWith('renovationd-wor'));
   return { supervisor, workers };
 }
 
-const generation = (pid) => Number(/--generation\0(\d+)/.exec(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.[1] ?? 0);
+const generation = (pid) => Number(/--generation\0(\d+)/.exec(about(pid, 'cmdline'))?.[1] ?? 0);
 const newest = (child) => Math.max(...workersOf(child).workers.map(generation));
 
 async function benchMemory() {
@@ -457,6 +472,7 @@ try {
   for (const [name, run] of Object.entries(all)) {
     if (only && !name.includes(only)) continue;
     try {
+      freshDatabase();
       await run();
     } catch (error) {
       say(`${name} could not be measured: ${error.message}`);
