@@ -40,7 +40,8 @@ static struct json_object *find_line(const char *message, const char *part)
 	char *log = process_errors(server->supervisor), *rest = log, *line;
 	struct json_object *found = NULL;
 
-	while ((line = strsep(&rest, "\n")) != NULL) {
+	/* A line that is being written shows its beginning first; it counts when its end is there. */
+	while ((line = strsep(&rest, "\n")) != NULL && rest != NULL) {
 		if (strstr(line, message) == NULL || strstr(line, part) == NULL)
 			continue;
 		json_object_put(found);
