@@ -185,32 +185,18 @@ Test(upgrade_faults, program_that_goes_away_after_the_check_is_not_missed)
 	server_end(&s);
 }
 
-static int status_at(int port, const char *path)
-{
-	struct client c;
-	struct reply r;
-	int status;
-
-	client_init(&c, port);
-	r = client_request(&c, "GET", path, NULL, NULL);
-	status = r.status;
-	reply_free(&r);
-	client_fini(&c);
-	return status;
-}
-
 static bool is_drained(void *arg)
 {
 	const struct server *s = arg;
 
-	return status_at(s->port, "/health/ready") == 503 && status_at(s->port, "/api/sessions") == 503;
+	return get_status(s->port, "/health/ready") == 503 && get_status(s->port, "/api/sessions") == 503;
 }
 
 static bool is_resumed(void *arg)
 {
 	const struct server *s = arg;
 
-	return status_at(s->port, "/health/ready") == 200;
+	return get_status(s->port, "/health/ready") == 200;
 }
 
 Test(upgrade_faults, drained_service_stays_drained_until_it_is_resumed)
@@ -222,7 +208,7 @@ Test(upgrade_faults, drained_service_stays_drained_until_it_is_resumed)
 	installation_put("renovationd");
 	(void)upgrade(s, "done");
 	cr_expect(is_drained(s));
-	cr_expect_eq(status_at(s->port, "/health/live"), 200);
+	cr_expect_eq(get_status(s->port, "/health/live"), 200);
 	process_signal(s->supervisor, SIGHUP);
 	wait_until(is_resumed, s, "the service is resumed", WAIT_MS);
 	expect_service(s);

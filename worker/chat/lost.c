@@ -71,14 +71,14 @@ static void lost_ask(struct turn *t)
 
 void turn_lost(struct turn *t, const char *what)
 {
-	LOG(LOG_INFO, "turn takes no writes", F_STR("turn_id", t->id_text), F_STR("what", what));
+	LOG(LOG_INFO, "turn takes no writes", TURN_LOG_FIELDS(t), F_STR("what", what));
 	lost_stop(t);
 	lost_ask(t);
 }
 
 void turn_gone(struct turn *t)
 {
-	LOG(LOG_INFO, "turn was deleted", F_STR("turn_id", t->id_text));
+	LOG(LOG_INFO, "turn was deleted", TURN_LOG_FIELDS(t));
 	lost_stop(t);
 	finish_gone(t);
 }

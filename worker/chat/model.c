@@ -138,11 +138,11 @@ static void model_report(struct turn *t, const struct model_event *event)
 	case MODEL_SLOW:
 	case MODEL_BROKEN:
 		breaker_failure(b, now_ms);
-		SCOREBOARD_SET(board->gemini_state, 2);
+		SCOREBOARD_SET(board->gemini_state, SCOREBOARD_GEMINI_FAILING);
 		break;
 	case MODEL_AUTH:
 		breaker_open(b, BREAKER_CREDENTIALS, AUTH_OPEN_MS, now_ms);
-		SCOREBOARD_SET(board->gemini_state, 3);
+		SCOREBOARD_SET(board->gemini_state, SCOREBOARD_GEMINI_REFUSED);
 		break;
 	case MODEL_QUOTA_DAY: breaker_open(b, BREAKER_QUOTA, QUOTA_OPEN_MS, now_ms); break;
 	case MODEL_GONE: breaker_open(b, BREAKER_GONE, GONE_OPEN_MS, now_ms); break;
@@ -342,7 +342,7 @@ static void model_on_call(struct turn *t, const struct model_event *event)
 static void model_on_finish(struct turn *t, const struct model_event *event)
 {
 	breaker_success(t->run.breaker, clock_monotonic_ms());
-	SCOREBOARD_SET(t->chat->w->board->gemini_state, 1);
+	SCOREBOARD_SET(t->chat->w->board->gemini_state, SCOREBOARD_GEMINI_GOOD);
 	LOG(LOG_DEBUG, "model call done", TURN_LOG_FIELDS(t), F_STR("model", t->run.model),
 		F_INT("attempt", t->run.attempt), F_INT("first_byte_ms", event->first_byte_ms),
 		F_INT("total_ms", event->total_ms), F_INT("input_tokens", event->usage.input_tokens),
