@@ -204,6 +204,34 @@ void workers_wait(struct server *s, pid_t old, int count, int timeout_ms)
 	wait_until(are_ready, &wanted, "the pool is whole", timeout_ms);
 }
 
+struct wanted_connections {
+	const struct scoreboard *board;
+	uint32_t count;
+};
+
+static bool are_connected(void *arg)
+{
+	const struct wanted_connections *wanted = arg;
+	uint32_t busy = 0;
+
+	for (int i = 0; i < SLOTS_MAX; i++) {
+		const struct scoreboard_slot *slot = &wanted->board->slots[i];
+		uint32_t idle = SCOREBOARD_GET(slot->connections_idle), all = SCOREBOARD_GET(slot->connections);
+
+		busy += all > idle ? all - idle : 0;
+	}
+	return busy >= wanted->count;
+}
+
+void connections_wait(struct server *s, uint32_t count, int timeout_ms)
+{
+	struct scoreboard *board = board_open(s);
+	struct wanted_connections wanted = { board, count };
+
+	wait_until(are_connected, &wanted, "clients are connected", timeout_ms);
+	board_close(&board);
+}
+
 /* ---- /proc ----------------------------------------------------------------------------------------------------- */
 
 static size_t read_proc(pid_t pid, const char *name, char *out, size_t room)

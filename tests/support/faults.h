@@ -33,6 +33,9 @@ bool port_is_listened_on(int port);
 /* Waits until the pool has `count` living workers, none of them `old` (0: any), all ready. */
 void workers_wait(struct server *s, pid_t old, int count, int timeout_ms);
 
+/* Waits until workers hold `count` connections of clients that are not idle: accepted, so that whatever follows finds them there. */
+void connections_wait(struct server *s, uint32_t count, int timeout_ms);
+
 /* CPU time of a process so far; 0 when it is gone. */
 int64_t cpu_ms(pid_t pid);
 /* Processes anywhere whose environment holds this NAME=VALUE; returns the count. */
