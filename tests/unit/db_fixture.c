@@ -3,6 +3,7 @@
 
 #include "tests/unit/db_fixture.h"
 
+#include <libpq-fe.h>
 #include <stdio.h>
 
 #include "shared/clock.h"
@@ -28,6 +29,9 @@ void fixture_open(struct fixture *f, bool is_own)
 	f->options.database_url = must_strdup(cluster_url(f->cluster, f->database));
 	f->options.db_readers = 2;
 	f->options.db_writers = 2;
+	/* Deadlines are for the tests that are about them: a slow machine does not run into these. */
+	f->options.db_wait_timeout_ms = 60000;
+	f->options.db_connect_timeout_ms = 30000;
 	answers_total = 0;
 }
 
@@ -43,6 +47,7 @@ void fixture_connect(struct fixture *f)
 
 void fixture_close(struct fixture *f)
 {
+	hold_end(f);
 	db_close(&f->db);
 	event_base_free(f->base);
 	options_fini(&f->options);
@@ -69,20 +74,76 @@ static void run_once(struct fixture *f)
 	event_base_loop(f->base, EVLOOP_ONCE);
 }
 
+#define DEADLINE_MS 60000
+
 void run_until(struct fixture *f, const int *count, int wanted)
 {
-	int64_t until_ms = now_ms() + 20000;
+	int64_t until_ms = now_ms() + DEADLINE_MS;
 	while (*count < wanted) {
-		cr_assert(now_ms() < until_ms, "%d of %d answers after 20 s", *count, wanted);
+		cr_assert(now_ms() < until_ms, "%d of %d after %d ms", *count, wanted, DEADLINE_MS);
 		run_once(f);
 	}
+}
+
+void run_until_count(struct fixture *f, const char *sql, long wanted)
+{
+	int64_t until_ms = now_ms() + DEADLINE_MS;
+	long count;
+	while ((count = cluster_count(f->cluster, f->database, sql)) != wanted) {
+		cr_assert(now_ms() < until_ms, "%ld, not %ld, after %d ms: %s", count, wanted, DEADLINE_MS, sql);
+		run_for(f, 5);
+	}
+}
+
+void run_until_open(struct fixture *f)
+{
+	int64_t until_ms = now_ms() + DEADLINE_MS;
+	int wanted = f->options.db_readers + f->options.db_writers;
+	while (db_stats(f->db).open < wanted || !db_stats(f->db).is_up) {
+		cr_assert(now_ms() < until_ms, "%d of %d are open after %d ms, up: %d", db_stats(f->db).open, wanted,
+			DEADLINE_MS, db_stats(f->db).is_up);
+		run_once(f);
+	}
+}
+
+void run_until_listening(struct fixture *f)
+{
+	run_until_count(f,
+		"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%' AND "
+		"state = 'idle'",
+		1);
 }
 
 void run_for(struct fixture *f, int ms)
 {
 	int64_t until_ms = now_ms() + ms;
-	while (now_ms() < until_ms)
+	for (int turns = 0; turns < 5 || now_ms() < until_ms; turns++)
 		run_once(f);
+}
+
+void hold_begin(struct fixture *f)
+{
+	f->holder = PQconnectdb(cluster_url(f->cluster, f->database));
+	cr_assert_eq(PQstatus(f->holder), CONNECTION_OK, "%s", PQerrorMessage(f->holder));
+	PGresult *result = PQexec(f->holder, "SELECT pg_advisory_lock(1)");
+	cr_assert_eq(PQresultStatus(result), PGRES_TUPLES_OK, "%s", PQerrorMessage(f->holder));
+	PQclear(result);
+}
+
+void run_until_held(struct fixture *f, int count)
+{
+	run_until_count(f,
+		"SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' "
+		"AND "
+		"NOT granted AND datname = current_database()",
+		count);
+}
+
+void hold_end(struct fixture *f)
+{
+	if (f->holder != NULL)
+		PQfinish(f->holder);
+	f->holder = NULL;
 }
 
 struct db_query *submit_int(struct fixture *f, enum statement s, int64_t a, struct answer *answer)

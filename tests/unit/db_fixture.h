@@ -13,6 +13,7 @@ struct fixture {
 	struct event_base *base;
 	struct options options;
 	struct db *db;
+	void *holder; /* connection of the test's own that has the lock; NULL = nobody has it */
 };
 
 /* What one query got. */
@@ -32,9 +33,24 @@ void fixture_close(struct fixture *f);
 
 void on_answer(void *arg, enum error e, const struct db_result *r);
 extern int answers_total;
-/* Runs the loop until *count has reached `wanted`; fails the test after 20 s. */
+/* Runs the loop until *count has reached `wanted`; fails the test after 60 s. */
 void run_until(struct fixture *f, const int *count, int wanted);
+/* Runs the loop until what `sql` counts is `wanted`; likewise. */
+void run_until_count(struct fixture *f, const char *sql, long wanted);
+/* Runs the loop until all connections are open; likewise. */
+void run_until_open(struct fixture *f);
+/* Runs the loop until db_listen has been heard by the server; likewise. */
+void run_until_listening(struct fixture *f);
+/* A few turns of the loop at least, however long they take. */
 void run_for(struct fixture *f, int ms);
+
+/* Statements `hold` and `hold_then_put` with HELD stay under way at the server from the first to the second of these: nothing but them ends
+ * the wait. run_until_held waits for `count` of them to have got there. */
+#define HELD 1
+#define FREE 2
+void hold_begin(struct fixture *f);
+void run_until_held(struct fixture *f, int count);
+void hold_end(struct fixture *f);
 
 struct db_query *submit_int(struct fixture *f, enum statement s, int64_t a, struct answer *answer);
 struct db_query *submit_ints(struct fixture *f, enum statement s, int64_t a, int64_t b, struct answer *answer);

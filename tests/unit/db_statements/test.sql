@@ -17,11 +17,11 @@ SELECT 100 / $1;
 -- result: n int
 SELECT n FROM nowhere;
 
--- statement: nap
+-- statement: hold
 -- kind: read
--- params: seconds float
--- result: slept text
-SELECT pg_sleep($1)::text;
+-- params: lock int
+-- result: held text
+SELECT pg_advisory_xact_lock_shared($1)::text;
 
 -- statement: types
 -- kind: read
@@ -68,10 +68,10 @@ SELECT n FROM test_rows WHERE id = $1 FOR UPDATE;
 -- result: n int
 UPDATE test_rows SET n = (SELECT n FROM test_rows WHERE id = $1) + $2 WHERE id = $1 RETURNING n;
 
--- statement: nap_then_put
+-- statement: hold_then_put
 -- kind: write
--- params: id int, seconds float
-INSERT INTO test_rows (id, n) SELECT $1, length(pg_sleep($2)::text);
+-- params: id int, lock int
+INSERT INTO test_rows (id, n) SELECT $1, length(pg_advisory_xact_lock_shared($2)::text);
 
 -- statement: wake
 -- kind: write
