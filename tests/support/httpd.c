@@ -13,7 +13,7 @@
 
 #include "shared/log.h"
 
-#define WAIT_MS 5000
+#define WAIT_MS 30000
 
 static int64_t now_ms(void)
 {

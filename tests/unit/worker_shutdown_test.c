@@ -23,6 +23,10 @@ static struct event_base *base;
 static struct shutdown *coordinator;
 static struct message_closed reports[REPORTS_MAX];
 static int report_count, finished_count;
+static int64_t begun_ms; /* before anything was told to close */
+
+#define NEVER_MS   60000 /* a deadline that none of these tests lives to see */
+#define AT_MOST_MS 30000 /* a test that got there did not wait for it */
 
 static void on_report(void *arg, const struct message_closed *closed)
 {
@@ -103,21 +107,23 @@ static const struct message_closed *find(const char *name)
 	return found;
 }
 
+/* Runs the loop to the end; returns how long all took since before it was begun. */
 static int64_t run(void)
 {
-	int64_t start_ms = clock_monotonic_ms();
-	struct timeval limit = { .tv_sec = 5 };
+	struct timeval limit = { .tv_sec = AT_MOST_MS / 1000 };
 
 	(void)event_base_loopexit(base, &limit);
 	(void)event_base_dispatch(base);
-	cr_assert_eq(finished_count, 1);
-	return clock_monotonic_ms() - start_ms;
+	cr_assert_eq(finished_count, 1, "%d ends, %d reports, %d ms after the beginning", finished_count, report_count,
+		(int)(clock_monotonic_ms() - begun_ms));
+	return clock_monotonic_ms() - begun_ms;
 }
 
 static void open_all(void)
 {
 	base = event_base_new();
 	cr_assert_eq(shutdown_open(base, on_report, on_finished, NULL, &coordinator), ERROR_NONE);
+	begun_ms = clock_monotonic_ms();
 }
 
 static void close_all(void)
@@ -132,16 +138,16 @@ static void free_timer(struct fake *fake)
 		event_free(fake->timer);
 }
 
-TestSuite(worker_shutdown, .init = open_all, .fini = close_all);
+TestSuite(worker_shutdown, .init = open_all, .fini = close_all, .timeout = 120);
 
 Test(worker_shutdown, phases_run_in_order_and_everything_is_reported)
 {
 	struct fake logs = { .name = "logs" }, http = { .name = "http", .behaviour = LATER },
 		    database = { .name = "database" };
 
-	add(&logs, SHUTDOWN_LOGS, 1000);
-	add(&http, SHUTDOWN_SOCKETS, 1000);
-	add(&database, SHUTDOWN_DATABASE, 1000);
+	add(&logs, SHUTDOWN_LOGS, NEVER_MS);
+	add(&http, SHUTDOWN_SOCKETS, NEVER_MS);
+	add(&database, SHUTDOWN_DATABASE, NEVER_MS);
 	cr_expect_not(shutdown_is_started(coordinator));
 	shutdown_start(coordinator, true, clock_monotonic_us());
 	cr_expect(shutdown_is_started(coordinator));
@@ -159,14 +165,11 @@ Test(worker_shutdown, a_hanging_resource_is_cut_and_holds_up_nobody)
 {
 	struct fake hangs = { .name = "http", .behaviour = NEVER }, beside = { .name = "realtime" },
 		    after = { .name = "database" };
-	int64_t ms;
-
 	add(&hangs, SHUTDOWN_SOCKETS, 50);
-	add(&beside, SHUTDOWN_SOCKETS, 1000);
-	add(&after, SHUTDOWN_DATABASE, 1000);
+	add(&beside, SHUTDOWN_SOCKETS, NEVER_MS);
+	add(&after, SHUTDOWN_DATABASE, NEVER_MS);
 	shutdown_start(coordinator, true, clock_monotonic_us());
-	ms = run();
-	cr_expect(ms >= 45 && ms < 500, "%d ms", (int)ms);
+	cr_expect_geq(run(), 45);
 	cr_expect_eq(hangs.cut, 1);
 	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
 	cr_expect_eq(find("http")->forced, 5);
@@ -180,8 +183,8 @@ Test(worker_shutdown, a_failing_resource_skips_nobody)
 {
 	struct fake fails = { .name = "http", .behaviour = FAILS }, after = { .name = "database" };
 
-	add(&fails, SHUTDOWN_SOCKETS, 1000);
-	add(&after, SHUTDOWN_DATABASE, 1000);
+	add(&fails, SHUTDOWN_SOCKETS, NEVER_MS);
+	add(&after, SHUTDOWN_DATABASE, NEVER_MS);
 	shutdown_start(coordinator, true, clock_monotonic_us());
 	(void)run();
 	cr_expect_eq(find("http")->result, SHUTDOWN_ERROR);
@@ -193,7 +196,7 @@ Test(worker_shutdown, the_first_word_counts_and_unknown_names_are_ignored)
 {
 	struct fake twice = { .name = "http", .behaviour = TWICE };
 
-	add(&twice, SHUTDOWN_SOCKETS, 1000);
+	add(&twice, SHUTDOWN_SOCKETS, NEVER_MS);
 	shutdown_done(coordinator, "http", SHUTDOWN_ERROR, "before it was asked");
 	shutdown_start(coordinator, true, clock_monotonic_us());
 	shutdown_done(coordinator, "nobody", SHUTDOWN_ERROR, "");
@@ -206,7 +209,7 @@ Test(worker_shutdown, starting_twice_closes_once)
 {
 	struct fake later = { .name = "http", .behaviour = LATER };
 
-	add(&later, SHUTDOWN_SOCKETS, 1000);
+	add(&later, SHUTDOWN_SOCKETS, NEVER_MS);
 	shutdown_start(coordinator, true, clock_monotonic_us());
 	shutdown_start(coordinator, true, clock_monotonic_us());
 	shutdown_start(coordinator, false, clock_monotonic_us());
@@ -222,7 +225,7 @@ Test(worker_shutdown, a_drain_that_becomes_a_stop_takes_the_stops_deadline)
 	shutdown_register(coordinator, &(struct shutdown_resource) { .name = "http",
 					       .phase = SHUTDOWN_SOCKETS,
 					       .deadline_ms = 30,
-					       .drain_ms = 60000,
+					       .drain_ms = NEVER_MS,
 					       .close = fake_close,
 					       .cut = fake_cut,
 					       .arg = &hangs });
@@ -231,7 +234,7 @@ Test(worker_shutdown, a_drain_that_becomes_a_stop_takes_the_stops_deadline)
 	shutdown_start(coordinator, true, clock_monotonic_us());
 	cr_expect(hangs.is_stop);
 	cr_expect_eq(hangs.closed, 2, "it is told again");
-	cr_expect(run() < 1000);
+	(void)run();
 	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
 }
 
@@ -242,7 +245,7 @@ Test(worker_shutdown, a_drain_that_is_asked_for_twice_is_told_again_and_keeps_fe
 	shutdown_register(coordinator, &(struct shutdown_resource) { .name = "http",
 					       .phase = SHUTDOWN_SOCKETS,
 					       .deadline_ms = 30,
-					       .drain_ms = 60000,
+					       .drain_ms = NEVER_MS,
 					       .close = fake_close,
 					       .cut = fake_cut,
 					       .arg = &http });
@@ -251,7 +254,7 @@ Test(worker_shutdown, a_drain_that_is_asked_for_twice_is_told_again_and_keeps_fe
 	shutdown_start(coordinator, false, clock_monotonic_us());
 	cr_expect_not(http.is_stop);
 	cr_expect_eq(http.closed, 2, "it is told once more, not each time");
-	cr_expect(run() > 1000);
+	cr_expect_gt(run(), 1000);
 	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
 }
 
@@ -259,10 +262,10 @@ Test(worker_shutdown, deadlines_of_a_resource_may_change_while_it_closes)
 {
 	struct fake http = { .name = "http", .behaviour = NEVER };
 
-	add(&http, SHUTDOWN_SOCKETS, 60000);
+	add(&http, SHUTDOWN_SOCKETS, NEVER_MS);
 	shutdown_start(coordinator, true, clock_monotonic_us());
 	shutdown_set_deadlines(coordinator, "http", 30, 0);
-	cr_expect(run() < 4000);
+	(void)run();
 	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
 }
 
@@ -270,15 +273,13 @@ Test(worker_shutdown, a_hurry_cuts_all_deadlines_and_leaves_time_for_the_databas
 {
 	struct fake http = { .name = "http", .behaviour = NEVER },
 		    database = { .name = "database", .behaviour = LATER };
-	int64_t ms;
 
-	add(&http, SHUTDOWN_SOCKETS, 60000);
-	add(&database, SHUTDOWN_DATABASE, 60000);
+	add(&http, SHUTDOWN_SOCKETS, NEVER_MS);
+	add(&database, SHUTDOWN_DATABASE, NEVER_MS);
 	shutdown_start(coordinator, true, clock_monotonic_us());
 	shutdown_hurry(coordinator, 1500);
-	shutdown_hurry(coordinator, 60000);
-	ms = run();
-	cr_expect(ms >= 700 && ms < 4000, "%d ms", (int)ms);
+	shutdown_hurry(coordinator, NEVER_MS);
+	cr_expect_geq(run(), 700);
 	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
 	cr_expect_eq(find("database")->result, SHUTDOWN_DONE, "checkpoints are still attempted");
 	free_timer(&database);
@@ -288,14 +289,14 @@ Test(worker_shutdown, deadlines_count_from_the_stop_of_the_whole_service)
 {
 	struct fake http = { .name = "http", .behaviour = NEVER };
 
-	add(&http, SHUTDOWN_SOCKETS, 3000);
-	shutdown_start(coordinator, true, clock_monotonic_us() - 2950000);
-	cr_expect(run() < 1000);
+	add(&http, SHUTDOWN_SOCKETS, NEVER_MS);
+	shutdown_start(coordinator, true, clock_monotonic_us() - (NEVER_MS - 50) * INT64_C(1000));
+	(void)run();
 	cr_expect_eq(find("http")->result, SHUTDOWN_TIMEOUT);
 }
 
 Test(worker_shutdown, nothing_registered_finishes_at_once)
 {
 	shutdown_start(coordinator, true, clock_monotonic_us());
-	cr_expect(run() < 1000);
+	(void)run();
 }
