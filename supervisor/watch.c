@@ -20,18 +20,21 @@
 #define CLOCK_SLACK_US    1000000
 
 struct watch {
-	struct event *timer;  /* owned */
-	int64_t last_look_ms; /* monotonic */
-	int64_t last_kill_ms; /* monotonic */
+	struct event *timer;     /* owned */
+	int64_t last_look_ms;    /* monotonic */
+	int64_t last_kill_ms;    /* monotonic */
+	int64_t running_from_us; /* monotonic: the end of our own last stall; 0 = none */
 };
 
-/* A heartbeat from the future is a corrupt slot: as late as can be. */
+/* A heartbeat from the future is a corrupt slot: as late as can be. What stopped us stopped the workers, too, perhaps: their silence counts from its end. */
 static int64_t age_ms(const struct supervisor *s, const struct slot *slot, int64_t now_us)
 {
 	int64_t beat_us = SCOREBOARD_GET(s->board->slots[slot->index].heartbeat_us);
 
 	if (beat_us <= 0 || beat_us > now_us + CLOCK_SLACK_US)
 		return INT64_MAX / 2;
+	if (beat_us < s->watch->running_from_us)
+		beat_us = s->watch->running_from_us;
 	return (now_us - beat_us) / 1000;
 }
 
@@ -137,6 +140,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	watch->last_look_ms = now_ms;
 	if (gap_ms > OWN_GAP_MS) {
+		watch->running_from_us = now_us;
 		LOG(LOG_WARN, "the supervisor itself did not run, heartbeats not judged", F_INT("ms", gap_ms));
 		return;
 	}
