@@ -13,11 +13,15 @@
 
 #include "shared/must.h"
 #include "tests/support/faults.h"
+#include "tests/support/manager.h"
 #include "tests/support/talk.h"
 
 TestSuite(faults_process, .timeout = 600);
 
-#define HEARTBEATS "RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1000", "RENOVATIOND_HEARTBEAT_KILL_MS=2000"
+#define WAIT_MS 60000 /* for what comes in a moment on a machine that has time */
+
+/* Workers beat three times a second then; one that only has to wait for a core is not late enough to be ended. */
+#define HEARTBEATS "RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1000", "RENOVATIOND_HEARTBEAT_KILL_MS=6000"
 
 static void skip_in_sanitizer(const char *why)
 {
@@ -36,6 +40,18 @@ static void end_all_workers(struct server *s, int signal)
 		(void)kill(workers[i], signal);
 }
 
+/* Until it has come about, everybody who asks is answered. */
+static void serve_until(struct server *s, bool (*condition)(void *arg), const char *what)
+{
+	int64_t deadline_ms = now_ms() + 2 * WAIT_MS;
+
+	while (!condition(s)) {
+		if (now_ms() > deadline_ms)
+			server_wait(s, condition, s, what, 0);
+		cr_assert_eq(get_many(s->port, 4), 4, "the healthy worker serves");
+	}
+}
+
 /* ---- hung ------------------------------------------------------------------------------------------------------ */
 
 static bool is_busy(void *arg)
@@ -43,6 +59,13 @@ static bool is_busy(void *arg)
 	struct switches *switches = arg;
 
 	return atomic_load(&switches->is_busy) != 0;
+}
+
+static bool is_hung_one_ended(void *arg)
+{
+	const struct server *s = arg;
+
+	return log_count(s->supervisor, "\"cause\":\"hung, ended by us\"") > 0;
 }
 
 Test(faults_process, a_worker_in_an_endless_loop_is_ended_and_replaced_while_the_other_serves)
@@ -55,11 +78,10 @@ Test(faults_process, a_worker_in_an_endless_loop_is_ended_and_replaced_while_the
 
 	cr_assert_eq(server_workers(s, workers, 4), 2);
 	atomic_store(&switches->busy_pid, workers[0]);
-	wait_until(is_busy, switches, "its loop turns without end", 10000);
-	while (log_count(s->supervisor, "\"cause\":\"hung, ended by us\"") == 0)
-		cr_assert_eq(get_many(s->port, 5), 5, "the other worker serves");
+	server_wait(s, is_busy, switches, "its loop turns without end", WAIT_MS);
+	serve_until(s, is_hung_one_ended, "the worker in an endless loop is ended");
 	cr_expect_eq(log_count(s->supervisor, "\"signal\":\"SIGABRT\""), 1, "first with a core");
-	workers_wait(s, workers[0], 2, 15000);
+	workers_wait(s, workers[0], 2, WAIT_MS);
 	cr_expect(pid_is_alive(workers[1]));
 	server_end(&s);
 }
@@ -71,8 +93,8 @@ Test(faults_process, workers_that_all_hang_are_all_replaced)
 
 	cr_assert_eq(server_workers(s, before, 4), 2);
 	end_all_workers(s, SIGSTOP);
-	log_wait_count(s->supervisor, "\"cause\":\"hung, ended by us\"", 2, 30000);
-	workers_wait(s, before[0], 2, 20000);
+	log_wait_count(s->supervisor, "\"cause\":\"hung, ended by us\"", 2, WAIT_MS);
+	workers_wait(s, before[0], 2, WAIT_MS);
 	cr_assert_eq(server_workers(s, after, 4), 2);
 	cr_expect(after[0] != before[1] && after[1] != before[1]);
 	cr_expect_eq(get_many(s->port, 10), 10);
@@ -80,30 +102,56 @@ Test(faults_process, workers_that_all_hang_are_all_replaced)
 	server_end(&s);
 }
 
+struct beats {
+	const struct scoreboard *board;
+	const pid_t *workers; /* two */
+	int64_t since_us;
+};
+
+static bool have_beaten(void *arg)
+{
+	const struct beats *beats = arg;
+
+	for (int i = 0; i < 2; i++)
+		if (SCOREBOARD_GET(beats->board->slots[board_slot(beats->board, beats->workers[i])].heartbeat_us) <
+			beats->since_us)
+			return false;
+	return true;
+}
+
+static void signal_all(struct server *s, const pid_t workers[2], bool with_workers, int signal)
+{
+	(void)kill(s->supervisor->pid, signal);
+	for (int i = 0; with_workers && i < 2; i++)
+		(void)kill(workers[i], signal);
+}
+
 static void suspend(struct server *s, bool with_workers)
 {
+	struct scoreboard *board = board_open(s);
 	pid_t before[4], after[4];
+	struct beats beats = { .board = board, .workers = before };
 	int64_t end_ms;
 
 	cr_assert_eq(server_workers(s, before, 4), 2);
-	(void)kill(s->supervisor->pid, SIGSTOP);
-	for (int i = 0; with_workers && i < 2; i++)
-		(void)kill(before[i], SIGSTOP);
+	signal_all(s, before, with_workers, SIGSTOP);
 	/* Time itself is the fault here: longer than the supervisor's guard and than what ends a worker. */
 	for (end_ms = now_ms() + 5200; now_ms() < end_ms; pause_ms(50))
 		if (!with_workers)
 			cr_assert_eq(get_many(s->port, 1), 1, "workers serve without their supervisor");
-	(void)kill(s->supervisor->pid, SIGCONT);
-	for (int i = 0; with_workers && i < 2; i++)
-		(void)kill(before[i], SIGCONT);
-	log_wait_count(s->supervisor, "heartbeats not judged", 1, 10000);
+	beats.since_us = now_ms() * 1000;
+	signal_all(s, before, with_workers, SIGCONT);
+	log_wait_count(s->supervisor, "heartbeats not judged", 1, WAIT_MS);
 	cr_expect_eq(get_many(s->port, 20), 20);
+	/* From then on nobody is late. */
+	server_wait(s, have_beaten, &beats, "both workers beat again", WAIT_MS);
 	cr_expect_eq(log_count(s->supervisor, "worker ended by us"), 0);
 	cr_assert_eq(server_workers(s, after, 4), 2);
 	cr_expect_eq(before[0] + before[1], after[0] + after[1], "the same workers");
 	/* It works again as before: a dead one is replaced. */
 	(void)kill(before[0], SIGKILL);
-	workers_wait(s, before[0], 2, 15000);
+	workers_wait(s, before[0], 2, WAIT_MS);
+	board_close(&board);
 	server_end(&s);
 }
 
@@ -128,28 +176,26 @@ Test(faults_process, a_fork_that_fails_is_tried_again_while_the_other_worker_ser
 	skip_in_sanitizer(NO_PRELOAD);
 
 	struct switches *switches = switches_open();
-	const char *manager = talk_keep(test_path("notify"));
-	int notify = notify_listen(manager);
-	struct server *s = server_start(
-		(const char *[]) { switches_preload(), switches_file(), format("NOTIFY_SOCKET=%s", manager), NULL });
+	struct manager manager;
+	struct server *s;
 	pid_t workers[4];
-	char *words;
+	size_t said;
 
+	manager_open(&manager, false);
+	s = server_start((const char *[]) { switches_preload(), switches_file(), manager.variable, NULL });
 	cr_assert_eq(server_workers(s, workers, 4), 2);
-	free(notify_read(notify));
+	said = manager.length;
 	atomic_store(&switches->fork_failures, 2);
 	(void)kill(workers[0], SIGKILL);
-	log_wait_count(s->supervisor, "\"msg\":\"cannot start a worker\"", 2, 15000);
-	free(process_wait_error(s->supervisor, "\"error\":\"Resource temporarily unavailable\",\"retry_ms\":1000", 1));
-	free(process_wait_error(s->supervisor, "\"error\":\"Resource temporarily unavailable\",\"retry_ms\":2000", 1));
-	words = notify_read(notify);
-	cr_expect_not_null(strstr(words, "cannot start a worker: Resource temporarily unavailable"), "%s", words);
-	free(words);
+	log_wait_count(s->supervisor, "\"msg\":\"cannot start a worker\"", 2, WAIT_MS);
+	log_wait_count(s->supervisor, "\"error\":\"Resource temporarily unavailable\",\"retry_ms\":1000", 1, 0);
+	log_wait_count(s->supervisor, "\"error\":\"Resource temporarily unavailable\",\"retry_ms\":2000", 1, 0);
+	(void)manager_wait(&manager, "cannot start a worker: Resource temporarily unavailable", said, WAIT_MS);
 	cr_expect_eq(get_many(s->port, 10), 10);
-	workers_wait(s, workers[0], 2, 15000);
+	workers_wait(s, workers[0], 2, WAIT_MS);
 	cr_expect_eq(atomic_load(&switches->forks_failed), 2);
-	(void)close(notify);
 	server_end(&s);
+	manager_close(&manager);
 }
 
 Test(faults_process, without_any_worker_and_any_fork_for_a_minute_it_gives_up_with_71)
@@ -164,7 +210,7 @@ Test(faults_process, without_any_worker_and_any_fork_for_a_minute_it_gives_up_wi
 
 	atomic_store(&switches->fork_failures, 1000000);
 	end_all_workers(s, SIGKILL);
-	cr_expect_eq(process_wait(s->supervisor, 120000), EXIT_OS);
+	cr_expect_eq(process_wait(s->supervisor, 60000 + WAIT_MS), EXIT_OS);
 	cr_expect_geq(now_ms() - since_ms, 59000, "not before its time");
 	server_end(&s);
 }
@@ -193,6 +239,14 @@ static struct server *start_with_script(const char *when, const char *then)
 	return server_start((const char *[]) { format("RENOVATIOND_WORKER_PROGRAM=%s", script), NULL });
 }
 
+static bool is_slot_sick(void *arg)
+{
+	const struct server *s = arg;
+
+	return log_count(s->supervisor, "\"to\":\"degraded\"") > 0 &&
+	       log_count(s->supervisor, "\"signal\":\"SIGABRT\"") >= 4;
+}
+
 Test(faults_process, a_slot_whose_worker_always_crashes_leaves_the_other_alone_and_heals)
 {
 	struct server *s = start_with_script("case \"$*\" in *'--slot 1 '*) true;; *) false;; esac", "kill -ABRT $$");
@@ -202,16 +256,15 @@ Test(faults_process, a_slot_whose_worker_always_crashes_leaves_the_other_alone_a
 	board_close(&board);
 	set_flag(true);
 	(void)kill(sick, SIGKILL);
-	while (log_count(s->supervisor, "\"to\":\"degraded\"") == 0 ||
-		log_count(s->supervisor, "\"signal\":\"SIGABRT\"") < 4)
-		cr_assert_eq(get_many(s->port, 3), 3, "the healthy one serves");
+	serve_until(s, is_slot_sick, "a worker crashes again and again");
 	cr_expect_geq(log_count(s->supervisor, "worker restart delayed"), 3);
 	cr_expect(pid_is_alive(healthy));
 	set_flag(false);
-	workers_wait(s, sick, 2, 30000);
+	/* The next try is at most 36 s away. */
+	workers_wait(s, sick, 2, 36000 + WAIT_MS);
 	cr_expect(pid_is_alive(healthy));
 	if (faults_are_whole())
-		log_wait_count(s->supervisor, "\"to\":\"running\"", 2, 90000);
+		log_wait_count(s->supervisor, "\"to\":\"running\"", 2, 60000 + WAIT_MS);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
@@ -222,8 +275,8 @@ Test(faults_process, workers_that_refuse_their_start_end_the_service_with_their_
 
 	set_flag(true);
 	end_all_workers(s, SIGKILL);
-	cr_expect_eq(process_wait(s->supervisor, 30000), EXIT_CONFIG_WRONG);
-	free(process_wait_error(s->supervisor, "no worker can serve, giving up", 1000));
+	cr_expect_eq(process_wait(s->supervisor, WAIT_MS), EXIT_CONFIG_WRONG);
+	log_wait_count(s->supervisor, "no worker can serve, giving up", 1, 0);
 	server_end(&s);
 }
 
@@ -236,7 +289,7 @@ Test(faults_process, workers_that_all_crash_for_half_a_minute_end_the_service_wi
 
 	set_flag(true);
 	end_all_workers(s, SIGKILL);
-	cr_expect_eq(process_wait(s->supervisor, 60000), EXIT_STORM);
+	cr_expect_eq(process_wait(s->supervisor, 30000 + WAIT_MS), EXIT_STORM);
 	cr_expect_leq(log_count(s->supervisor, "\"msg\":\"worker started\""), 2 + 20, "slower and slower");
 	server_end(&s);
 }
@@ -250,14 +303,23 @@ static bool nobody_is_left(void *arg)
 	return processes_marked(arg, pids, 8) == 0;
 }
 
-static bool port_is_free(void *arg)
+struct listener {
+	int port;
+	unsigned long socket; /* 0: unknown */
+};
+
+/* Another test's server may have the same port by now. */
+static bool is_closed(void *arg)
 {
-	return !port_is_listened_on(*(int *)arg);
+	const struct listener *listener = arg;
+
+	return listener->socket == 0 || port_listener(listener->port) != listener->socket;
 }
 
 /* Each round kills at another moment: some while it starts, some when it serves, some with clients. */
-static void kill_in_round(struct server *s, int round, char *mark)
+static struct listener kill_in_round(struct server *s, int round, char *mark)
 {
+	struct listener listener = { .socket = 0 };
 	struct client c;
 	pid_t pids[8];
 
@@ -270,13 +332,16 @@ static void kill_in_round(struct server *s, int round, char *mark)
 	} else {
 		server_start_elsewhere(s);
 		c.port = s->port;
+		listener = (struct listener) { s->port, port_listener(s->port) };
+		cr_expect_neq(listener.socket, 0, "somebody listens on port %d", s->port);
 		for (int i = 0; i < round % 3; i++)
 			(void)client_connect(&c);
 	}
 	process_signal(s->supervisor, SIGKILL);
-	(void)process_wait(s->supervisor, 5000);
+	(void)process_wait(s->supervisor, WAIT_MS);
 	process_end(&s->supervisor);
 	client_fini(&c);
+	return listener;
 }
 
 Test(faults_process, nobody_is_left_and_the_port_is_free_after_each_kill_of_the_supervisor)
@@ -289,10 +354,12 @@ Test(faults_process, nobody_is_left_and_the_port_is_free_after_each_kill_of_the_
 	s = server_start((const char *[]) { mark, NULL });
 	cr_expect_eq(server_stop(s), 0);
 	for (int round = 0; round < rounds; round++) {
+		struct listener listener;
+
 		process_end(&s->supervisor);
-		kill_in_round(s, round, mark);
-		wait_until(nobody_is_left, mark, "no process of ours is left", 5000);
-		wait_until(port_is_free, &s->port, "the port is free", 1000);
+		listener = kill_in_round(s, round, mark);
+		wait_until(nobody_is_left, mark, "no process of ours is left", WAIT_MS);
+		wait_until(is_closed, &listener, "the port is free", WAIT_MS);
 	}
 	server_start_elsewhere(s);
 	cr_expect_eq(get_many(s->port, 5), 5);
@@ -301,19 +368,19 @@ Test(faults_process, nobody_is_left_and_the_port_is_free_after_each_kill_of_the_
 
 /* ---- the checker ----------------------------------------------------------------------------------------------- */
 
-struct checker {
+struct child {
 	pid_t parent;
 	pid_t pid;
 };
 
 static bool has_checker(void *arg)
 {
-	struct checker *checker = arg;
+	struct child *checker = arg;
 
 	return process_children(checker->parent, "renovationd-worker", &checker->pid, 1) == 1;
 }
 
-/* A database that takes connections and says nothing keeps the checker waiting. */
+/* A database that takes connections and says nothing keeps the checker waiting, for almost as long as a check may take. */
 static int silent_database(int *port_out)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -331,18 +398,19 @@ static struct process *start_checking(int port)
 	const char *url = format("DATABASE_URL=postgresql://x:y@127.0.0.1:%d/x", port);
 
 	return process_start((const char *[]) { program_path("renovationd"), NULL },
-		(const char *[]) { url, "GOOGLE_API_KEY=none", "APP_ENV=test", "HOST=127.0.0.1", "PORT=0", NULL });
+		(const char *[]) { url, "RENOVATIOND_DB_CONNECT_TIMEOUT_MS=28000", "GOOGLE_API_KEY=none",
+			"APP_ENV=test", "HOST=127.0.0.1", "PORT=0", NULL });
 }
 
 Test(faults_process, a_checker_killed_during_the_start_is_named_and_nothing_listens)
 {
 	int port, silent = silent_database(&port);
 	struct process *p = start_checking(port);
-	struct checker checker = { p->pid, 0 };
+	struct child checker = { p->pid, 0 };
 
-	wait_until(has_checker, &checker, "the checker runs", 10000);
+	wait_until(has_checker, &checker, "the checker runs", WAIT_MS);
 	(void)kill(checker.pid, SIGKILL);
-	cr_expect_eq(process_wait(p, 30000), EXIT_STORM);
+	cr_expect_eq(process_wait(p, WAIT_MS), EXIT_STORM);
 	cr_expect_eq(log_count(p, "renovationd-worker --check died of SIGKILL"), 1);
 	cr_expect_eq(log_count(p, "service ready"), 0);
 	process_end(&p);
@@ -353,17 +421,25 @@ Test(faults_process, a_term_while_the_checker_hangs_ends_both_at_once)
 {
 	int port, silent = silent_database(&port);
 	struct process *p = start_checking(port);
-	struct checker checker = { p->pid, 0 };
+	struct child checker = { p->pid, 0 };
 
-	wait_until(has_checker, &checker, "the checker runs", 10000);
+	wait_until(has_checker, &checker, "the checker runs", WAIT_MS);
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 3000), 0);
+	/* Else the database would be waited for. */
+	cr_expect_eq(process_wait(p, 20000), 0);
 	cr_expect_not(pid_is_alive(checker.pid));
 	process_end(&p);
 	(void)close(silent);
 }
 
 /* ---- strange relations ----------------------------------------------------------------------------------------- */
+
+static bool has_stranger(void *arg)
+{
+	struct child *stranger = arg;
+
+	return process_children(stranger->parent, "sleep", &stranger->pid, 1) == 1;
+}
 
 Test(faults_process, children_it_never_made_are_reaped_and_only_noted)
 {
@@ -378,7 +454,7 @@ Test(faults_process, children_it_never_made_are_reaped_and_only_noted)
 	process_end(&s->supervisor);
 	s->supervisor = process_start((const char *[]) { "/bin/sh", "-c", script, NULL }, s->environment);
 
-	char *says = process_wait_output(s->supervisor, "listening on", 30000);
+	char *says = process_wait_output(s->supervisor, "listening on", WAIT_MS);
 
 	s->port = (int)strtol(strrchr(says, ':') + 1, NULL, 10);
 	free(says);
@@ -387,19 +463,21 @@ Test(faults_process, children_it_never_made_are_reaped_and_only_noted)
 	cr_assert(file != NULL && fgets(line, sizeof line, file) != NULL);
 	(void)fclose(file);
 	(void)kill((pid_t)strtol(line, NULL, 10), SIGKILL);
-	free(process_wait_error(s->supervisor, "\"msg\":\"unknown child ended\"", 10000));
+	log_wait_count(s->supervisor, "\"msg\":\"unknown child ended\"", 1, WAIT_MS);
 	cr_expect_eq(log_count(s->supervisor, "\"msg\":\"worker ended\""), 0);
 	cr_assert_eq(server_workers(s, after, 4), 2);
 	cr_expect_eq(before[0] + before[1], after[0] + after[1]);
 	cr_expect_eq(get_many(s->port, 5), 5);
 
-	pid_t other = 0;
+	struct child stranger = { s->supervisor->pid, 0 };
 
-	cr_assert_eq(process_children(s->supervisor->pid, "sleep", &other, 1), 1);
+	server_wait(s, has_stranger, &stranger, "the other stranger runs", WAIT_MS);
 	cr_expect_eq(server_stop(s), 0, "the stranger that lives on holds up no stop");
-	(void)kill(other, SIGKILL);
+	(void)kill(stranger.pid, SIGKILL);
 	server_end(&s);
 }
+
+#define CORRUPT "its slot of the scoreboard is corrupt"
 
 static void write_garbage(struct scoreboard_slot *slot, unsigned seed)
 {
@@ -445,9 +523,12 @@ Test(faults_process, garbage_in_a_workers_slot_makes_nobody_sick_but_that_worker
 	sick = workers[0];
 	for (unsigned round = 0; round < rounds; round++) {
 		write_garbage(&board->slots[board_slot(board, sick)], round);
-		while (log_count(s->supervisor, "its slot of the scoreboard is corrupt") <= (int)round)
+		for (int64_t end_ms = now_ms() + WAIT_MS; log_count(s->supervisor, CORRUPT) <= (int)round;) {
 			cr_assert(ask_all(admin, control), "the supervisor answers");
-		workers_wait(s, sick, 2, 60000);
+			if (now_ms() > end_ms)
+				log_wait_count(s->supervisor, CORRUPT, (int)round + 1, 0);
+		}
+		workers_wait(s, sick, 2, WAIT_MS);
 		cr_assert_eq(server_workers(s, workers, 4), 2);
 		cr_assert(workers[0] == healthy || workers[1] == healthy, "the other is none the worse");
 		sick = workers[0] == healthy ? workers[1] : workers[0];

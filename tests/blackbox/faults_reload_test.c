@@ -17,9 +17,12 @@
 
 #include "shared/must.h"
 #include "tests/support/faults.h"
+#include "tests/support/manager.h"
 #include "tests/support/talk.h"
 
 TestSuite(faults_reload, .timeout = 300);
+
+#define WAIT_MS 60000 /* for what comes in a moment on a machine that has time */
 
 static uint64_t reloads(const struct scoreboard *board, enum reload_result result)
 {
@@ -53,7 +56,7 @@ static enum reload_result reload(struct server *s, const struct scoreboard *boar
 	struct ending ending = { board, all_reloads(board) };
 
 	process_signal(s->supervisor, SIGHUP);
-	wait_until(has_ended, &ending, "the reload ends", 60000);
+	server_wait(s, has_ended, &ending, "the reload ends", WAIT_MS);
 	return (enum reload_result)SCOREBOARD_GET(board->pool.last_reload_result);
 }
 
@@ -63,6 +66,15 @@ static bool has(const pid_t *pids, int count, pid_t pid)
 		if (pids[i] == pid)
 			return true;
 	return false;
+}
+
+/* A checker and those that are about to go look like workers, too. */
+static bool is_quiet(void *arg)
+{
+	struct server *s = arg;
+	pid_t workers[16];
+
+	return server_workers(s, workers, 16) == 2;
 }
 
 /* ---- bad configurations ---------------------------------------------------------------------------------------- */
@@ -94,7 +106,7 @@ static struct server *start_with_file(const char *const extra[])
 	cr_expect_eq(server_stop(s), 0);
 	process_end(&s->supervisor);
 	(void)snprintf(config_path, sizeof config_path, "%s/renovationd.conf", test_folder());
-	(void)snprintf(good_text, sizeof good_text, "database_url = \"%s\";\nworkers = 2;\nboot_timeout_ms = 5000;\n",
+	(void)snprintf(good_text, sizeof good_text, "database_url = \"%s\";\nworkers = 2;\nboot_timeout_ms = 60000;\n",
 		cluster_url(s->cluster, s->database));
 	write_text(good_text);
 	for (size_t i = 0; s->environment[i] != NULL; i++)
@@ -121,48 +133,53 @@ struct bad {
 	const char *expected; /* in the refusal */
 };
 
+static void try_one(struct server *s, struct scoreboard *board, struct manager *manager, const struct bad *bad)
+{
+	pid_t before[4], after[4];
+	size_t said;
+
+	cr_assert_eq(server_workers(s, before, 4), 2, "%s", bad->what);
+	if (bad->line != NULL)
+		write_with(bad->line);
+	else
+		bad->make();
+	manager_read(manager);
+	said = manager->length;
+	cr_expect_eq(reload(s, board), RELOAD_REJECTED, "%s", bad->what);
+	cr_expect_not_null(
+		strstr(board->pool.last_reload_text, bad->expected), "%s: %s", bad->what, board->pool.last_reload_text);
+	/* The service manager is told after the scoreboard, and waits for its last word: until then it has the service reloading. */
+	said = manager_wait(manager, "RELOADING=1", said, WAIT_MS);
+	(void)manager_wait(manager, "READY=1\nSTATUS=reload REJECTED: ", said, WAIT_MS);
+	server_wait(s, is_quiet, s, "what was started for the reload is gone", WAIT_MS);
+	cr_assert_eq(server_workers(s, after, 4), 2, "%s", bad->what);
+	cr_expect(has(before, 2, after[0]) && has(before, 2, after[1]), "%s: the same workers", bad->what);
+	cr_expect_eq(SCOREBOARD_GET(board->pool.generation), 1, "%s", bad->what);
+	cr_expect_eq(get_many(s->port, 4), 4, "%s", bad->what);
+}
+
 static void try_bad(const struct bad *list, size_t count)
 {
-	const char *manager = talk_keep(format("%s/n", test_folder()));
-	int notify = notify_listen(manager);
-	struct server *s = start_with_file((const char *[]) { format("NOTIFY_SOCKET=%s", manager), NULL });
-	struct scoreboard *board = board_open(s);
-	pid_t before[4], after[4];
+	struct manager manager;
+	struct scoreboard *board;
+	struct server *s;
 	uint64_t tried = 0;
 
-	cr_assert_eq(server_workers(s, before, 4), 2);
+	manager_open(&manager, false);
+	s = start_with_file((const char *[]) { manager.variable, NULL });
+	board = board_open(s);
 	/* Two reloads are two seconds apart: the short form tries every second one. */
-	for (size_t i = 0; i < count; i += faults_are_whole() ? 1 : 2) {
-		const struct bad *bad = &list[i];
-		char *words;
-
-		tried++;
-		if (bad->line != NULL)
-			write_with(bad->line);
-		else
-			bad->make();
-		free(notify_read(notify));
-		cr_expect_eq(reload(s, board), RELOAD_REJECTED, "%s", bad->what);
-		cr_expect_not_null(strstr(board->pool.last_reload_text, bad->expected), "%s: %s", bad->what,
-			board->pool.last_reload_text);
-		words = notify_read(notify);
-		cr_expect_not_null(strstr(words, "REJECTED"), "%s: %s", bad->what, words);
-		cr_expect_not_null(strstr(words, "READY=1"), "%s: %s", bad->what, words);
-		free(words);
-		cr_expect_eq(SCOREBOARD_GET(board->pool.generation), 1, "%s", bad->what);
-		cr_assert_eq(server_workers(s, after, 4), 2, "%s", bad->what);
-		cr_expect(has(before, 2, after[0]) && has(before, 2, after[1]), "%s: the same workers", bad->what);
-		cr_expect_eq(get_many(s->port, 4), 4, "%s", bad->what);
-	}
+	for (size_t i = 0; i < count; i += faults_are_whole() ? 1 : 2, tried++)
+		try_one(s, board, &manager, &list[i]);
 	cr_expect_eq(reloads(board, RELOAD_REJECTED), tried);
 	/* None of it has left anything behind. */
 	write_text(good_text);
 	cr_expect_eq(reload(s, board), RELOAD_REPLACED, "%s", board->pool.last_reload_text);
 	cr_expect_eq(get_many(s->port, 4), 4);
 	board_close(&board);
-	(void)close(notify);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
+	manager_close(&manager);
 }
 
 Test(faults_reload, configurations_that_are_wrong_in_themselves_are_rejected)
@@ -282,9 +299,16 @@ static void make_wrong_scheme(void)
 	write_url("mysql://nobody@localhost/x");
 }
 
+/* Bound and never listened on: nobody else can have it meanwhile. */
 static void make_closed_port(void)
 {
-	write_url(format("postgresql://x:y@127.0.0.1:%d/x", free_port()));
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof address;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	must(fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0);
+	must(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
+	write_url(format("postgresql://x:y@127.0.0.1:%d/x", ntohs(address.sin_port)));
 }
 
 static void make_no_database(void)
@@ -361,43 +385,50 @@ static void expect_none_failed(struct load *load)
 
 /* ---- a storm of HUPs ------------------------------------------------------------------------------------------- */
 
-static bool is_quiet(void *arg)
+/* Most processes of the worker program that were there at once. */
+static int send_hups(struct server *s, int count)
 {
-	struct server *s = arg;
-	pid_t workers[16];
+	pid_t workers[64];
+	int most = 0;
 
-	return server_workers(s, workers, 16) == 2;
+	for (int i = 0; i < count; i++) {
+		process_signal(s->supervisor, SIGHUP);
+		pause_ms(10); /* so that each is a signal of its own */
+
+		int there = server_workers(s, workers, 64);
+
+		most = there > most ? there : most;
+	}
+	return most;
 }
 
 Test(faults_reload, a_hundred_hups_in_a_second_are_a_few_reloads_and_no_failed_request)
 {
-	struct server *s = server_start((const char *[]) { "RENOVATIOND_DRAIN_TIMEOUT_MS=1000", NULL });
+	/* Whoever drains has nothing but what is asked just now, and leaves with its answer. */
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_DRAIN_TIMEOUT_MS=20000", NULL });
 	struct scoreboard *board = board_open(s);
 	struct load load;
-	pid_t workers[32];
 	int64_t since_ms = now_ms(), most_reloads;
-	int most = 0;
+	int most, hurried;
 
 	load_start(&load, s->port);
-	for (int i = 0; i < 100; i++) {
-		int count;
-
-		process_signal(s->supervisor, SIGHUP);
-		pause_ms(10); /* so that each is a signal of its own */
-		count = server_workers(s, workers, 32);
-		most = count > most ? count : most;
-	}
+	most = send_hups(s, 100);
 	/* One that is asked for now ends after all that waited. */
 	(void)reload(s, board);
 	(void)reload(s, board);
-	wait_until(is_quiet, s, "the old ones have left", 30000);
+	server_wait(s, is_quiet, s, "the old ones have left", WAIT_MS);
 	load_stop(&load);
 	/* Two seconds apart, however long a busy machine takes to send them all. */
 	most_reloads = (now_ms() - since_ms) / 2000 + 2;
 	cr_expect_leq((int64_t)all_reloads(board), most_reloads, "%d reloads", (int)all_reloads(board));
-	cr_expect_leq(most, 2 * 4, "at most a new generation, the one that serves and two that drain: %d", most);
+	hurried = log_count(s->supervisor, "\"msg\":\"draining worker hurried\"");
+	cr_expect_leq(most, 2 * 4 + hurried,
+		"at most a new generation, the one that serves, two that drain and those told to make haste: %d, %d of "
+		"these",
+		most, hurried);
 	expect_none_failed(&load);
-	cr_expect_eq(reloads(board, RELOAD_FAILED) + reloads(board, RELOAD_REJECTED), 0);
+	cr_expect_eq(
+		reloads(board, RELOAD_FAILED) + reloads(board, RELOAD_REJECTED), 0, "%s", board->pool.last_reload_text);
 	board_close(&board);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
@@ -428,8 +459,9 @@ static struct server *start_held(char mark[64])
 		test_folder(), test_folder()));
 
 	(void)snprintf(mark, 64, MARK "=%d", (int)getpid());
-	return server_start((const char *[]) {
-		format("RENOVATIOND_WORKER_PROGRAM=%s", script), "RENOVATIOND_DRAIN_TIMEOUT_MS=1000", mark, NULL });
+	return server_start((const char *[]) { format("RENOVATIOND_WORKER_PROGRAM=%s", script),
+		"RENOVATIOND_BOOT_TIMEOUT_MS=120000", "RENOVATIOND_DRAIN_TIMEOUT_MS=20000",
+		"RENOVATIOND_GEMINI_BETWEEN_BYTES_TIMEOUT_MS=600000", mark, NULL });
 }
 
 struct held {
@@ -462,15 +494,15 @@ static struct held begin_change(struct server *s, int signal, const char *where)
 	set_hold(where, true);
 	process_signal(s->supervisor, signal);
 	if (signal == SIGUSR2 && held.wanted == 1) /* the checker is a grandchild then */
-		free(process_wait_error(s->supervisor, "\"msg\":\"upgrade begins\"", 10000));
+		free(process_wait_error(s->supervisor, "\"msg\":\"upgrade begins\"", WAIT_MS));
 	else
-		wait_until(are_held, &held, where, 20000);
+		server_wait(s, are_held, &held, where, WAIT_MS);
 	return held;
 }
 
 static void expect_whole(struct server *s)
 {
-	workers_wait(s, 0, 2, 30000);
+	workers_wait(s, 0, 2, WAIT_MS);
 	cr_expect_eq(get_many(s->port, 10), 10);
 }
 
@@ -486,7 +518,7 @@ Test(faults_reload, a_checker_killed_during_a_reload_rejects_it)
 	load_start(&load, s->port);
 	held = begin_change(s, SIGHUP, "check");
 	(void)kill(held.pids[0], SIGKILL);
-	wait_until(has_ended, &ending, "the reload ends", 20000);
+	server_wait(s, has_ended, &ending, "the reload ends", WAIT_MS);
 	cr_expect_eq(reloads(board, RELOAD_REJECTED), 1);
 	cr_expect_not_null(strstr(board->pool.last_reload_text, "SIGKILL"), "%s", board->pool.last_reload_text);
 	set_hold("check", false);
@@ -513,7 +545,7 @@ Test(faults_reload, a_new_worker_killed_during_a_reload_ends_it_and_the_old_serv
 	load_start(&load, s->port);
 	held = begin_change(s, SIGHUP, "role");
 	(void)kill(held.pids[0], SIGKILL);
-	wait_until(has_ended, &ending, "the reload ends", 20000);
+	server_wait(s, has_ended, &ending, "the reload ends", WAIT_MS);
 	cr_expect_eq(reloads(board, RELOAD_FAILED), 1);
 	set_hold("role", false);
 	expect_whole(s);
@@ -537,12 +569,12 @@ Test(faults_reload, an_old_worker_killed_during_a_reload_does_not_stop_it)
 	cr_assert_eq(server_workers(s, before, 4), 2);
 	(void)begin_change(s, SIGHUP, "role");
 	(void)kill(before[0], SIGKILL);
-	log_wait_count(s->supervisor, "\"signal\":\"SIGKILL\"", 1, 10000);
+	log_wait_count(s->supervisor, "\"signal\":\"SIGKILL\"", 1, WAIT_MS);
 	cr_expect_eq(get_many(s->port, 10), 10, "the other old one serves");
 	set_hold("role", false);
-	wait_until(has_ended, &ending, "the reload ends", 30000);
+	server_wait(s, has_ended, &ending, "the reload ends", WAIT_MS);
 	cr_expect_eq(reloads(board, RELOAD_REPLACED), 1, "%s", board->pool.last_reload_text);
-	wait_until(is_quiet, s, "the old ones have left", 30000);
+	server_wait(s, is_quiet, s, "the old ones have left", WAIT_MS);
 	expect_whole(s);
 	board_close(&board);
 	server_end(&s);
@@ -560,10 +592,10 @@ static void interrupt(int first, const char *where, int second, int expected)
 	(void)begin_change(s, first, where);
 	cr_expect_eq(get_many(s->port, 5), 5, "the old ones serve meanwhile");
 	process_signal(s->supervisor, second);
-	cr_expect_eq(process_wait(s->supervisor, 15000), expected, "%s", where);
+	cr_expect_eq(process_wait(s->supervisor, WAIT_MS), expected, "%s", where);
 	if (second != SIGKILL)
 		cr_expect_eq(log_count(s->supervisor, "\"event\":\"shutdown_report\""), 1);
-	wait_until(nobody_is_left, mark, "nobody is left", 8000);
+	wait_until(nobody_is_left, mark, "nobody is left", WAIT_MS);
 	set_hold(where, false);
 	server_start_elsewhere(s);
 	expect_whole(s);
@@ -630,7 +662,7 @@ Test(faults_reload, a_new_worker_killed_during_an_upgrade_takes_it_back_and_the_
 	load_start(&load, s->port);
 	held = begin_change(s, SIGUSR2, "role");
 	(void)kill(held.pids[0], SIGKILL);
-	wait_until(has_upgrade_ended, board, "the upgrade ends", 30000);
+	server_wait(s, has_upgrade_ended, board, "the upgrade ends", WAIT_MS);
 	cr_expect_eq(SCOREBOARD_GET(board->pool.upgrades[0]), 1, "%s", board->pool.last_upgrade_text);
 	set_hold("role", false);
 	expect_whole(s);
@@ -652,12 +684,12 @@ Test(faults_reload, an_old_worker_killed_during_an_upgrade_does_not_stop_it)
 	cr_assert_eq(server_workers(s, before, 4), 2);
 	(void)begin_change(s, SIGUSR2, "role");
 	(void)kill(before[0], SIGKILL);
-	log_wait_count(s->supervisor, "\"signal\":\"SIGKILL\"", 1, 10000);
+	log_wait_count(s->supervisor, "\"signal\":\"SIGKILL\"", 1, WAIT_MS);
 	cr_expect_eq(get_many(s->port, 10), 10, "the other old one serves");
 	set_hold("role", false);
-	wait_until(has_upgrade_ended, board, "the upgrade ends", 30000);
+	server_wait(s, has_upgrade_ended, board, "the upgrade ends", WAIT_MS);
 	cr_expect_eq(SCOREBOARD_GET(board->pool.upgrades[1]), 1, "%s", board->pool.last_upgrade_text);
-	wait_until(is_quiet, s, "the old ones have left", 30000);
+	server_wait(s, is_quiet, s, "the old ones have left", WAIT_MS);
 	expect_whole(s);
 	board_close(&board);
 	cr_expect_eq(server_stop(s), 0);
@@ -667,7 +699,7 @@ Test(faults_reload, an_old_worker_killed_during_an_upgrade_does_not_stop_it)
 Test(faults_reload, an_old_worker_that_hangs_while_it_drains_is_ended_and_has_no_successor)
 {
 	struct server *s = server_start((const char *[]) { "RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1000",
-		"RENOVATIOND_HEARTBEAT_KILL_MS=2000", "RENOVATIOND_DRAIN_TIMEOUT_MS=600000", NULL });
+		"RENOVATIOND_HEARTBEAT_KILL_MS=6000", "RENOVATIOND_DRAIN_TIMEOUT_MS=600000", NULL });
 	struct scoreboard *board = board_open(s);
 	struct client kept[8];
 	pid_t before[4], after[8];
@@ -687,7 +719,7 @@ Test(faults_reload, an_old_worker_that_hangs_while_it_drains_is_ended_and_has_no
 		(void)kill(before[i], SIGSTOP);
 	for (int i = 0; i < 8; i++)
 		client_fini(&kept[i]);
-	wait_until(is_quiet, s, "those that hang are gone", 30000);
+	server_wait(s, is_quiet, s, "those that hang are gone", WAIT_MS);
 	cr_assert_eq(server_workers(s, after, 8), 2);
 	cr_expect_not(has(before, 2, after[0]) || has(before, 2, after[1]));
 	expect_whole(s);
@@ -711,7 +743,7 @@ Test(faults_reload, a_fork_that_fails_refuses_reload_and_upgrade_in_words)
 		board->pool.last_reload_text);
 	atomic_store(&switches->fork_failures, 1);
 	process_signal(s->supervisor, SIGUSR2);
-	log_wait_count(s->supervisor, "\"msg\":\"no upgrade\"", 1, 10000);
+	log_wait_count(s->supervisor, "\"msg\":\"no upgrade\"", 1, WAIT_MS);
 	cr_expect_eq(atomic_load(&switches->forks_failed), 2);
 	expect_whole(s);
 	cr_expect_eq(reload(s, board), RELOAD_REPLACED, "the next one goes through");
@@ -748,15 +780,18 @@ static void kill_writer_during(int signal)
 	} writing = { .talk = &t };
 
 	talk_init(&t, s);
-	writing.turn = talk_ask(&t, "How long does screed dry? [sim:chunks=150][sim:delay=40ms]", "");
-	talk_wait(&t, writing.turn, "running", 10000);
+	/* The model stops in the middle and says nothing more until another worker asks it to go on. */
+	writing.turn = talk_ask(&t,
+		"How long does screed dry? [sim:chunks=60][sim:delay=5ms][sim:fault=silence_middle,afterChunks=30]",
+		"");
+	talk_wait(&t, writing.turn, "running", WAIT_MS);
 	(void)begin_change(s, signal, "role");
 	writing.dead = talk_writer(&t, writing.turn);
 	cr_assert_neq(writing.dead, 0);
 	(void)kill(writing.dead, SIGKILL);
-	wait_until(is_written_by_other, &writing, "another worker goes on with the answer", 20000);
+	server_wait(s, is_written_by_other, &writing, "another worker goes on with the answer", WAIT_MS);
 	set_hold("role", false);
-	f = talk_follow(&t, writing.turn, "", 60000);
+	f = talk_follow(&t, writing.turn, "", WAIT_MS);
 	answer = talk_answer(&t, writing.turn);
 	cr_expect_not(f.has_gap);
 	cr_expect_str_eq(json_at(answer, "content"), f.text);
@@ -764,7 +799,7 @@ static void kill_writer_during(int signal)
 	json_object_put(answer);
 	followed_free(&f);
 	talk_fini(&t);
-	wait_until(is_quiet, s, "the old ones have left", 60000);
+	server_wait(s, is_quiet, s, "the old ones have left", WAIT_MS);
 	expect_whole(s);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);

@@ -20,6 +20,8 @@
 
 TestSuite(faults_start, .timeout = 300);
 
+#define WAIT_MS 60000 /* for what comes in a moment on a machine that has time */
+
 /* ---- two at once ----------------------------------------------------------------------------------------------- */
 
 /* Another renovationd with the same environment and these changes; runs to its end. */
@@ -33,7 +35,7 @@ static int run_second(const struct server *s, const char *const changes[], char 
 	for (; *changes != NULL; changes++)
 		environment[count++] = *changes;
 	environment[count] = NULL;
-	return process_run((const char *[]) { program_path("renovationd"), NULL }, environment, NULL, err_out, 60000);
+	return process_run((const char *[]) { program_path("renovationd"), NULL }, environment, NULL, err_out, WAIT_MS);
 }
 
 static void expect_first_lives(struct server *s)
@@ -166,7 +168,7 @@ Test(faults_start, what_a_killed_instance_left_behind_does_not_hinder_the_next)
 		(const char *[]) { format("PID_FILE=%s", pid_file), format("CONTROL_SOCKET=%s", path), NULL });
 
 	process_signal(s->supervisor, SIGKILL);
-	(void)process_wait(s->supervisor, 5000);
+	(void)process_wait(s->supervisor, WAIT_MS);
 	cr_expect_eq(access(pid_file, F_OK), 0);
 	cr_expect_eq(access(path, F_OK), 0);
 	server_start_elsewhere(s);
@@ -216,7 +218,7 @@ static void live_with_manager(const char *socket_path)
 	expect_first_lives(s);
 	cr_assert_eq(server_workers(s, workers, 4), 2);
 	(void)kill(workers[0], SIGKILL);
-	workers_wait(s, workers[0], 2, 15000);
+	workers_wait(s, workers[0], 2, WAIT_MS);
 	expect_first_lives(s);
 	cr_expect_eq(server_stop(s), 0, "%s", socket_path);
 	server_end(&s);
@@ -330,10 +332,10 @@ Test(faults_start, garbage_on_the_control_socket_harms_nobody)
 		(void)poll(&waits, 1, 0);
 	}
 	expect_first_lives(s);
-	wait_until(answers_status, (void *)(uintptr_t)path, "an operator is heard again", 30000);
+	wait_until(answers_status, (void *)(uintptr_t)path, "an operator is heard again", WAIT_MS);
 	for (int i = 0; i < HELD; i++)
 		(void)close(held[i]);
-	wait_until(answers_status, (void *)(uintptr_t)path, "an operator is heard", 10000);
+	wait_until(answers_status, (void *)(uintptr_t)path, "an operator is heard", WAIT_MS);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
@@ -380,7 +382,7 @@ Test(faults_start, garbage_on_the_admin_socket_harms_nobody)
 	expect_first_lives(s);
 	for (int i = 0; i < HELD; i++)
 		(void)close(held[i]);
-	wait_until(answers_metrics, (void *)(uintptr_t)path, "an operator is heard", 10000);
+	wait_until(answers_metrics, (void *)(uintptr_t)path, "an operator is heard", WAIT_MS);
 	expect_first_lives(s);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);

