@@ -23,7 +23,7 @@ static void teardown(void)
 	server_end(&server);
 }
 
-TestSuite(ask, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(ask, .init = setup, .fini = teardown, .timeout = 300);
 
 static long made(void)
 {
@@ -74,7 +74,7 @@ Test(ask, nothing_is_stored_while_no_model_can_be_asked)
 	long before;
 
 	reply_free(&r);
-	talk_wait(&talk, turn, "failed", 20000); /* each model of the role has said that it is over for today */
+	talk_wait(&talk, turn, "failed", 60000); /* each model of the role has said that it is over for today */
 	before = made();
 	client_init(&stranger, server->port);
 	cr_expect_eq(post(&stranger, "/api/chat", NULL, chat_body("a", "", ""), code), 503);

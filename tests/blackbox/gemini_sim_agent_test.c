@@ -15,7 +15,7 @@
 	"{\"type\":\"object\",\"properties\":{\"sku\":{\"type\":\"string\"}},\"required\":[\"sku\"]}},{\"name\":"      \
 	"\"other\"}]}]"
 
-TestSuite(gemini_sim_agent, .timeout = 60);
+TestSuite(gemini_sim_agent, .timeout = 180);
 
 static const char renovation_tools[] =
 	",\"systemInstruction\":{\"parts\":[{\"text\":\"You help homeowners to "

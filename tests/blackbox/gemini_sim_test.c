@@ -13,7 +13,7 @@
 #define MODEL  "gemini-3.8-flash"
 #define STREAM "/v1beta/models/" MODEL ":streamGenerateContent?alt=sse"
 
-TestSuite(gemini_sim, .timeout = 60);
+TestSuite(gemini_sim, .timeout = 180);
 
 static void expect(struct sim *s, const char *what, struct reply r, int status, const char *part)
 {
@@ -325,17 +325,14 @@ Test(gemini_sim, the_log_hides_the_key_and_knows_who_left_early)
 
 	client_init(&c, s->port);
 	cr_assert(client_connect(&c));
-	const char *body = sim_question("[sim:chunks=100][sim:delay=50ms]", "");
+	const char *body = sim_question("[sim:chunks=4000][sim:delay=50ms]", "");
 	const char *head = format("POST " STREAM " HTTP/1.1\r\nHost: x\r\nx-goog-api-key: " SIM_KEY
 				  "\r\nContent-Length: %zu\r\n\r\n",
 		strlen(body));
 	cr_assert(client_send(&c, head, strlen(head)) && client_send(&c, body, strlen(body)));
-	for (int64_t deadline = now_ms() + 5000; sim_stat(s, "open") == 0 && now_ms() < deadline;)
-		pause_ms(5);
-	cr_expect_eq(sim_stat(s, "open"), 1);
+	sim_wait_open(s, 1);
 	client_disconnect(&c);
-	for (int64_t deadline = now_ms() + 5000; sim_stat(s, "open") > 0 && now_ms() < deadline;)
-		pause_ms(5);
+	sim_wait_open(s, 0);
 	client_fini(&c);
 	cr_expect_eq(sim_stat(s, "closedEarly"), 1);
 

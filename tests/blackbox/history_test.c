@@ -26,7 +26,7 @@ static void teardown(void)
 	server_end(&server);
 }
 
-TestSuite(history, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(history, .init = setup, .fini = teardown, .timeout = 300);
 
 /* 250 questions and their answers of so many letters each, in the talk's conversation; every `calls_every`th answer called a tool. */
 static const char past[] =
@@ -70,7 +70,7 @@ static struct json_object *ask_and_see(struct json_object **calls_out)
 {
 	const char *turn = talk_ask(&talk, "and now [sim:repeat=fine]", "");
 
-	talk_wait(&talk, turn, "completed", 20000); /* the simulator refuses calls without results */
+	talk_wait(&talk, turn, "completed", 60000); /* the simulator refuses calls without results */
 	*calls_out = talk_model_calls(&talk);
 	cr_assert_gt(json_object_array_length(*calls_out), 0);
 	return json_object_at(
@@ -161,7 +161,7 @@ static void chat_ask(const char *chat, const char *id, const char *text)
 		format("{\"id\":\"%s\",\"messages\":[{\"id\":\"%s\",\"role\":\"user\",\"parts\":[{\"type\":\"text\","
 		       "\"text\":\"%s\"}]}]}",
 			chat, id, text));
-	cr_assert_eq(s.status, 200);
+	cr_assert_eq(s.status, 200, "%s: %d", text, s.status);
 	free(stream_rest(&s, NULL, NULL));
 	stream_close(&s);
 }

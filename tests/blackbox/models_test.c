@@ -27,7 +27,7 @@ static void teardown(void)
 	server_end(&server);
 }
 
-TestSuite(models, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(models, .init = setup, .fini = teardown, .timeout = 300);
 
 static void simulate(const char *method, const char *rules)
 {

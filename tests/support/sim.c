@@ -24,7 +24,7 @@ struct sim *sim_start(const char *const options[])
 		argv[count++] = *options;
 	s->process = process_start(argv, NULL);
 
-	char *line = process_wait_output(s->process, "listening on", 10000);
+	char *line = process_wait_output(s->process, "listening on", 30000);
 
 	cr_assert_eq(sscanf(line, "listening on http://127.0.0.1:%d", &s->port), 1, "unexpected line: %s", line);
 	free(line);
@@ -34,7 +34,7 @@ struct sim *sim_start(const char *const options[])
 void sim_end(struct sim **s)
 {
 	process_signal((*s)->process, SIGTERM);
-	cr_assert_eq(process_wait((*s)->process, 10000), 0, "the simulator did not end well");
+	cr_assert_eq(process_wait((*s)->process, 30000), 0, "the simulator did not end well");
 	process_end(&(*s)->process);
 	free(*s);
 	*s = NULL;
@@ -57,7 +57,7 @@ struct reply sim_post(struct sim *s, const char *model, const char *method, cons
 	return sim_request(s, "POST", format("/v1beta/models/%s:%s", model, method), NULL, body);
 }
 
-/* Appends what arrives until end of file, reset or ten seconds of silence. */
+/* Appends what arrives until end of file, reset or thirty seconds of silence. */
 static char *read_all(int fd, bool *was_reset_out)
 {
 	size_t length = 0, capacity = 4096;
@@ -66,7 +66,7 @@ static char *read_all(int fd, bool *was_reset_out)
 	for (;;) {
 		struct pollfd waiting = { .fd = fd, .events = POLLIN };
 
-		cr_assert_gt(poll(&waiting, 1, 10000), 0,
+		cr_assert_gt(poll(&waiting, 1, 30000), 0,
 			"the simulator sends nothing and keeps the connection; so far: %s", bytes);
 
 		ssize_t count = recv(fd, bytes + length, capacity - length - 1, 0);
@@ -209,4 +209,14 @@ int64_t sim_stat(struct sim *s, const char *name)
 	json_object_put(stats);
 	reply_free(&r);
 	return value;
+}
+
+void sim_wait_open(struct sim *s, int64_t count)
+{
+	int64_t deadline = now_ms() + 30000, open;
+
+	while ((open = sim_stat(s, "open")) != count) {
+		cr_assert(now_ms() < deadline, "%d answers are under way, not %d", (int)open, (int)count);
+		pause_ms(5);
+	}
 }

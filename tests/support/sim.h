@@ -47,6 +47,8 @@ void sim_answer_free(struct sim_answer *a);
 const char *sim_question(const char *text, const char *more);
 /* Sets one rule: POST /sim/faults. */
 void sim_fault(struct sim *s, const char *rules);
+/* Waits until so many answers are under way. */
+void sim_wait_open(struct sim *s, int64_t count);
 /* Number at a member of /sim/stats. */
 int64_t sim_stat(struct sim *s, const char *name);
 

@@ -48,6 +48,7 @@ void stream_open(struct stream *s, int port, const char *token, const char *path
 
 	*s = (struct stream) { 0 };
 	client_init(&s->client, port);
+	s->client.timeout_ms = 14000; /* the next comment, after 15 s of silence, would hide that no event comes */
 	if (!client_connect(&s->client))
 		return;
 	length = asprintf(&request,

@@ -113,6 +113,17 @@ struct json_object *talk_answer(struct talk *t, const char *turn)
 	return found;
 }
 
+void talk_hush(struct talk *t, int skip, int chunks)
+{
+	struct reply r = simulator_request(t->server, "POST", "/sim/faults",
+		format("[{\"match\":{\"method\":\"streamGenerateContent\"},\"skip\":%d,\"times\":1,"
+		       "\"fault\":\"silence_middle\",\"params\":{\"afterChunks\":%d}}]",
+			skip, chunks));
+
+	cr_assert_eq(r.status, 204, "%d %s", r.status, r.body);
+	reply_free(&r);
+}
+
 struct json_object *talk_model_calls(struct talk *t)
 {
 	struct reply r = simulator_request(t->server, "GET", "/sim/log", NULL);
