@@ -219,7 +219,10 @@ static void set_patience(struct world *w, const char *fault)
 	bool is_silent_later = strcmp(fault, "silence_middle") == 0;
 
 	set(&w->options, OPTION_gemini_first_byte_timeout_ms, is_silent ? "200" : "60000");
-	set(&w->options, OPTION_gemini_between_bytes_timeout_ms, is_silent_later ? "1000" : "60000");
+	set(&w->options, OPTION_gemini_between_bytes_timeout_ms,
+		is_silent         ? "200"
+		: is_silent_later ? "1000"
+				  : "45000");
 }
 
 Test(gemini_faults, each_fault_of_the_simulator_is_told_apart, .timeout = 300)
