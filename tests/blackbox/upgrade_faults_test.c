@@ -17,7 +17,7 @@
 #include "tests/support/installation.h"
 #include "tests/support/talk.h"
 
-TestSuite(upgrade_faults, .timeout = 180);
+TestSuite(upgrade_faults, .timeout = 400);
 
 #define WAIT_MS INSTALLATION_WAIT_MS
 
@@ -89,11 +89,15 @@ Test(upgrade_faults, stop_outranks_an_upgrade_at_any_moment)
 
 Test(upgrade_faults, worker_that_dies_meanwhile_is_noticed_and_followed)
 {
-	struct server *s = installation_start(NULL);
+	struct server *s = installation_start((const char *[]) {
+		"RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=500000", "RENOVATIOND_HEARTBEAT_KILL_MS=600000", NULL });
 	pid_t workers[8];
 
 	cr_assert_eq(server_workers(s, workers, 8), 2);
 	installation_put("renovationd");
+	/* So that they are there to be killed, however far the upgrade is by then. */
+	(void)kill(workers[0], SIGSTOP);
+	(void)kill(workers[1], SIGSTOP);
 	process_signal(s->supervisor, SIGUSR2);
 	process_wait_errors(s->supervisor, "\"msg\":\"upgrade begins\"", 1);
 	(void)kill(workers[0], SIGKILL);
@@ -106,23 +110,54 @@ Test(upgrade_faults, worker_that_dies_meanwhile_is_noticed_and_followed)
 	server_end(&s);
 }
 
+#define RELOAD_BEGINS  "\"event\":\"reload\",\"who\":\"SIGHUP\",\"generation\":"
+#define UPGRADE_BEGINS "\"msg\":\"upgrade begins\""
+#define UPGRADE_ENDS   "\"event\":\"upgrade\",\"result\":"
+
+/* An answer comes after each signal that was sent before was acted on; none comes to who asks just when the next program takes over. */
+static bool answers(void *arg)
+{
+	return installation_ctl(arg, (const char *[]) { "status", NULL }, NULL, NULL) == 0;
+}
+
+/* Each upgrade that the signals so far began has ended. */
+static void settle(struct server *s)
+{
+	wait_until(answers, s, "the control socket answers", WAIT_MS);
+	process_wait_errors(s->supervisor, UPGRADE_ENDS, process_count_errors(s->supervisor, UPGRADE_BEGINS));
+}
+
+/* The next upgrade has begun. */
+static void signal_upgrade(struct server *s, const int *together, size_t count)
+{
+	int before = process_count_errors(s->supervisor, UPGRADE_BEGINS);
+
+	/* It wakes up and finds all of them. */
+	process_signal(s->supervisor, SIGSTOP);
+	for (size_t i = 0; i < count; i++)
+		process_signal(s->supervisor, together[i]);
+	process_signal(s->supervisor, SIGUSR2);
+	process_signal(s->supervisor, SIGCONT);
+	process_wait_errors(s->supervisor, UPGRADE_BEGINS, before + 1);
+}
+
 Test(upgrade_faults, signals_that_come_together_end_in_one_good_service)
 {
+	static const int reload[] = { SIGHUP }, late[] = { SIGUSR2, SIGHUP, SIGTTIN, SIGUSR1 };
 	struct server *s = installation_start(NULL);
 
 	for (int i = 0; i < 3; i++) {
-		int before = process_count_errors(s->supervisor, "\"event\":\"upgrade\",\"result\":\"done\"");
+		int before = process_count_errors(s->supervisor, RELOAD_BEGINS);
 
-		/* A reload on its way is overtaken, what comes later is refused. */
-		process_signal(s->supervisor, SIGHUP);
-		if (i > 0)
-			process_wait_errors(s->supervisor, "\"event\":\"reload\"", i);
-		process_signal(s->supervisor, SIGUSR2);
-		process_signal(s->supervisor, SIGUSR2);
-		process_signal(s->supervisor, SIGHUP);
-		process_signal(s->supervisor, SIGTTIN);
-		process_signal(s->supervisor, SIGUSR1);
-		process_wait_errors(s->supervisor, "\"event\":\"upgrade\",\"result\":\"done\"", before + 1);
+		/* A reload that is asked for, or on its way, is overtaken; what comes later is refused, unless it comes too late for that. */
+		if (i > 0) {
+			process_signal(s->supervisor, SIGHUP);
+			process_wait_errors(s->supervisor, RELOAD_BEGINS, before + 1);
+		}
+		signal_upgrade(s, reload, i == 0 ? COUNT_OF(reload) : 0);
+		for (size_t j = 0; j < COUNT_OF(late); j++)
+			process_signal(s->supervisor, late[j]);
+		settle(s);
 	}
 	cr_expect(process_is_running(s->supervisor));
 	cr_expect_eq(get_status(s->port, "/health"), 200);
@@ -205,6 +240,8 @@ Test(upgrade_faults, drained_service_stays_drained_until_it_is_resumed)
 
 	process_signal(s->supervisor, SIGWINCH);
 	wait_until(is_drained, s, "the service is drained", WAIT_MS);
+	/* Else the upgrade overtakes it. */
+	process_wait_errors(s->supervisor, "\"event\":\"drain\",\"result\":\"replaced\"", 1);
 	installation_put("renovationd");
 	(void)upgrade(s, "done");
 	cr_expect(is_drained(s));
@@ -293,7 +330,7 @@ Test(upgrade_faults, options_take_effect_but_those_that_an_upgrade_cannot_change
 	text = upgrade(s, "done");
 	cr_expect_not_null(strstr(text, "not applied by an upgrade: chat_live_turns"), "%s", text);
 	expect_service(s);
-	cr_assert_eq(server_workers(s, workers, 8), 2);
+	wait_until(has_two_workers, s, "two workers", WAIT_MS);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
@@ -333,6 +370,7 @@ Test(upgrade_faults, user_pid_file_log_file_and_operators_sockets_come_through)
 	ino_t files[4];
 	struct server *s;
 	bool is_root = geteuid() == 0;
+	int code;
 
 	/* The folder is root's: what was opened there must be enough. */
 	(void)snprintf(folder, sizeof folder, "%s/run", test_folder());
@@ -348,9 +386,8 @@ Test(upgrade_faults, user_pid_file_log_file_and_operators_sockets_come_through)
 	files[2] = inode_at(admin);
 	files[3] = inode_at(s->control);
 	installation_put("renovationd");
-	cr_expect_eq(process_run((const char *[]) { installation_built("renovationctl"), "upgrade", "--wait", NULL },
-			     (const char *[]) { format("CONTROL_SOCKET=%s", s->control), NULL }, &out, &err, WAIT_MS),
-		0, "%s%s", out, err);
+	code = installation_ctl(s, (const char *[]) { "upgrade", "--wait", NULL }, &out, &err);
+	cr_expect_eq(code, 0, "%s%s", out, err);
 	cr_expect_not_null(strstr(out, "upgraded from"), "%s", out);
 	free(out);
 	free(err);

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/must.h"
+
 /* ---- programs -------------------------------------------------------------------------------------------------- */
 
 static char folder[400]; /* with the programs of this test */
@@ -105,9 +107,18 @@ ino_t installation_file(const char *name)
 
 /* ---- what happened --------------------------------------------------------------------------------------------- */
 
+/* What it wrote in whole lines: the last may be only half there. Free it. */
+static char *whole_errors(const struct process *p)
+{
+	char *all = process_errors(p), *end = strrchr(all, '\n');
+
+	*(end != NULL ? end + 1 : all) = '\0';
+	return all;
+}
+
 int process_count_errors(const struct process *p, const char *part)
 {
-	char *all = process_errors(p);
+	char *all = whole_errors(p);
 	int count = 0;
 
 	for (const char *at = all; (at = strstr(at, part)) != NULL; at += strlen(part))
@@ -116,24 +127,32 @@ int process_count_errors(const struct process *p, const char *part)
 	return count;
 }
 
-struct awaited {
-	const struct process *process;
-	const char *part;
-	int count;
-};
-
-static bool has_lines(void *arg)
-{
-	const struct awaited *a = arg;
-
-	return process_count_errors(a->process, a->part) >= a->count;
-}
-
 void process_wait_errors(const struct process *p, const char *part, int count)
 {
-	struct awaited a = { p, part, count };
+	int64_t deadline = now_ms() + INSTALLATION_WAIT_MS;
+	int found;
 
-	wait_until(has_lines, &a, part, INSTALLATION_WAIT_MS);
+	while ((found = process_count_errors(p, part)) < count) {
+		if (now_ms() > deadline) {
+			char *errors = process_errors(p);
+
+			cr_assert(false, "%d of %d lines with %s; it said:\n%.12000s", found, count, part, errors);
+			free(errors);
+			return;
+		}
+		pause_ms(5);
+	}
+}
+
+int installation_ctl(struct server *s, const char *const arguments[], char **out, char **err)
+{
+	const char *argv[16] = { installation_built("renovationctl"), "-s", s->control };
+
+	for (size_t at = 3; *arguments != NULL; arguments++) {
+		cr_assert_lt(at, COUNT_OF(argv) - 1);
+		argv[at++] = *arguments;
+	}
+	return process_run(argv, NULL, out, err, INSTALLATION_WAIT_MS);
 }
 
 struct json_object *installation_upgrade(struct server *s)
@@ -145,7 +164,7 @@ struct json_object *installation_upgrade(struct server *s)
 
 	process_signal(s->supervisor, SIGUSR2);
 	process_wait_errors(s->supervisor, end, before + 1);
-	all = process_errors(s->supervisor);
+	all = whole_errors(s->supervisor);
 	for (char *next = all; (next = strstr(next, end)) != NULL; next++)
 		at = next;
 	while (at > all && at[-1] != '\n')

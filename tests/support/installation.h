@@ -22,6 +22,8 @@ void installation_put_impostor(const char *name, const char *mode);
 ino_t installation_of(pid_t pid);
 ino_t installation_file(const char *name);
 
+/* Runs renovationctl, which an installation does not have in its folder, on the service's control socket; the rest as process_run. */
+int installation_ctl(struct server *s, const char *const arguments[], char **out, char **err);
 /* SIGUSR2, and what the log says of its end: the line as JSON; put it. */
 struct json_object *installation_upgrade(struct server *s);
 
