@@ -114,16 +114,16 @@ static void begin_end(struct supervisor_link *link, bool is_stop, int64_t t0_us,
 	struct message m = { .type = MESSAGE_WORKER_DRAINING };
 	bool is_first = !shutdown_is_started(w->shutdown);
 
-	if (is_first) {
+	if (is_first)
 		LOG(LOG_INFO, is_stop ? "stop begins" : "drain begins", F_STR("reason", why));
-		SCOREBOARD_SET(w->slot->state, WORKER_DRAINING);
-	}
 	shutdown_start(w->shutdown, is_stop, t0_us);
 	if (SCOREBOARD_GET(w->board->stop_fast))
 		shutdown_hurry(w->shutdown, HURRY_MS);
-	/* The http resource has taken what was queued and left the listener alone. */
-	if (is_first)
-		tell(&m);
+	if (!is_first)
+		return;
+	/* The http resource has taken what was queued and left the listener alone: who sees the state knows that nothing more comes here. */
+	SCOREBOARD_SET(w->slot->state, WORKER_DRAINING);
+	tell(&m);
 }
 
 static int64_t stop_start_us(const struct worker *w)
