@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,17 @@ int log_count(const struct process *p, const char *part)
 
 	while ((line = strsep(&rest, "\n")) != NULL)
 		count += rest != NULL && strstr(line, part) != NULL;
+	free(all);
+	return count;
+}
+
+int log_count_both(const struct process *p, const char *part, const char *other)
+{
+	char *all = process_errors(p), *rest = all, *line;
+	int count = 0;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+		count += rest != NULL && strstr(line, part) != NULL && strstr(line, other) != NULL;
 	free(all);
 	return count;
 }
@@ -262,6 +274,42 @@ void connections_wait(struct server *s, uint32_t count, int timeout_ms)
 	board_close(&board);
 }
 
+struct leaving {
+	struct server *server;
+	const pid_t *workers;
+	int count;
+};
+
+static bool is_leaving(const struct scoreboard *board, pid_t worker)
+{
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (SCOREBOARD_GET(board->slots[i].pid) == worker)
+			return SCOREBOARD_GET(board->slots[i].state) >= WORKER_DRAINING;
+	return true;
+}
+
+static bool are_leaving(void *arg)
+{
+	const struct leaving *l = arg;
+	struct scoreboard *board;
+	pid_t any;
+	bool are = true;
+
+	if (server_workers(l->server, &any, 1) != 1 || (board = board_of(any)) == NULL)
+		return false;
+	for (int i = 0; i < l->count; i++)
+		are = are && (!pid_is_alive(l->workers[i]) || is_leaving(board, l->workers[i]));
+	board_close(&board);
+	return are;
+}
+
+void workers_wait_leaving(struct server *s, const pid_t *workers, int count)
+{
+	struct leaving l = { s, workers, count };
+
+	server_wait(s, are_leaving, &l, "the old workers accept nothing more", 60000);
+}
+
 /* ---- /proc ----------------------------------------------------------------------------------------------------- */
 
 static size_t read_proc(pid_t pid, const char *name, char *out, size_t room)
@@ -286,6 +334,33 @@ int64_t cpu_ms(pid_t pid)
 	if (end == NULL || sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
 		return 0;
 	return (int64_t)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
+}
+
+static bool is_frozen(void *arg)
+{
+	char line[512];
+	const char *end;
+
+	(void)read_proc(*(const pid_t *)arg, "stat", line, sizeof line);
+	end = strrchr(line, ')');
+	return end != NULL && end[1] == ' ' && end[2] == 'T';
+}
+
+static bool is_thawed(void *arg)
+{
+	return !is_frozen(arg);
+}
+
+void process_freeze(pid_t pid)
+{
+	cr_assert_eq(kill(pid, SIGSTOP), 0);
+	wait_until(is_frozen, &pid, "the process is stopped", 60000);
+}
+
+void process_thaw(pid_t pid)
+{
+	cr_assert_eq(kill(pid, SIGCONT), 0);
+	wait_until(is_thawed, &pid, "the process goes on", 60000);
 }
 
 int processes_marked(const char *mark, pid_t *pids, int max)

@@ -34,6 +34,13 @@ unsigned long port_listener(int port);
 
 /* Waits until the pool has `count` living workers, none of them `old` (0: any), all ready. */
 void workers_wait(struct server *s, pid_t old, int count, int timeout_ms);
+/* Waits until none of these takes connections any more: it drains, or is gone. That others were put in their place is no sign of it. */
+void workers_wait_leaving(struct server *s, const pid_t *workers, int count);
+/* SIGSTOP or SIGCONT, and waits until it is so: from then on the process does nothing at all, or goes on. */
+void process_freeze(pid_t pid);
+void process_thaw(pid_t pid);
+/* Lines of a program's standard error with both parts in them. */
+int log_count_both(const struct process *p, const char *part, const char *other);
 
 /* Waits until workers hold `count` connections of clients that are not idle: accepted, so that whatever follows finds them there. */
 void connections_wait(struct server *s, uint32_t count, int timeout_ms);
