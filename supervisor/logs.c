@@ -67,9 +67,12 @@ void rollover_log_level(struct supervisor *s, int level, const char *who)
 void logs_worker_ready(struct supervisor *s, const struct slot *slot)
 {
 	struct message m = { .type = MESSAGE_LOG_LEVEL };
+	const struct rollover *r = s->rollover;
+	/* Until a reload: its workers have the level of their configuration, and serve only when it is accepted. */
+	bool is_of_reload = slot->is_new && r->step == STEP_STARTING && r->now.kind == CHANGE_RELOAD;
 
-	if (s->rollover->log_level < 0)
+	if (r->log_level < 0 || is_of_reload)
 		return;
-	m.level.level = (uint32_t)s->rollover->log_level;
+	m.level.level = (uint32_t)r->log_level;
 	(void)channel_send(slot, &m);
 }
