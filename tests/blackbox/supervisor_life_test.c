@@ -1,14 +1,12 @@
 /* supervisor_life_test.c: workers that die and hang, signals, and the stop in all its forms. The real programs; each test its own service. */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "shared/clock.h"
@@ -270,20 +268,6 @@ static bool is_calm_stop(struct json_object *report)
 			  (strcmp(listener, "timeout") == 0 && phase_ms(report, "listener") >= QUIESCE_MS),
 		"%s", text);
 	return strcmp(listener, "done") == 0 && json_number_at(report, "ms") < CALM_MS;
-}
-
-/* The port is ours throughout, though nobody listens on it but the service: no other program can have it once that has left. */
-static int reserve_port(int *port_out)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-	socklen_t length = sizeof address;
-
-	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
-	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-	cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	*port_out = ntohs(address.sin_port);
-	return fd;
 }
 
 static bool refuses(void *arg)

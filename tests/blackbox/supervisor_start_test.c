@@ -6,27 +6,24 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "shared/inherit.h"
 #include "shared/must.h"
-#include "tests/support/server.h"
+#include "tests/support/faults.h"
+#include "tests/support/manager.h"
 
-TestSuite(supervisor_start, .timeout = 90);
+TestSuite(supervisor_start, .timeout = 300);
 
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_SLOW true
-#else
-#define IS_SLOW false
-#endif
+#define WAIT_MS 60000
 
 #define ENVIRONMENT_MAX 24
 
@@ -70,8 +67,8 @@ static struct process *start(const struct start *s)
 /* Runs to its end; the caller frees *err_out. */
 static int run(const struct start *s, const char *argument, char **err_out)
 {
-	return process_run(
-		(const char *[]) { program_path("renovationd"), argument, NULL }, s->environment, NULL, err_out, 60000);
+	return process_run((const char *[]) { program_path("renovationd"), argument, NULL }, s->environment, NULL,
+		err_out, WAIT_MS);
 }
 
 static void expect_words(const char *text, const char *const words[])
@@ -90,9 +87,9 @@ Test(supervisor_start, one_line_says_where_it_listens)
 
 	prepare(&s);
 	p = start(&s);
-	line = process_wait_output(p, "listening on http://127.0.0.1:", 20000);
+	line = process_wait_output(p, "listening on http://127.0.0.1:", WAIT_MS);
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	out = process_output(p);
 	cr_expect_eq(strlen(out), strlen(line) + 1, "more than one line:\n%s", out);
 	free(out);
@@ -100,35 +97,37 @@ Test(supervisor_start, one_line_says_where_it_listens)
 	process_end(&p);
 }
 
-/* Where more programs want to run than there are cores, each waits its turn. */
-static int64_t allowed_ms(int64_t alone_ms)
-{
-	double load = 0, cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
+#define READY_MS 150 /* what it takes on a machine that does nothing else */
+#define SLOWNESS 5   /* by which a machine may be slower */
+#define STARTS   12  /* of which the best counts, because others use this machine too */
 
-	if (IS_SLOW)
-		return 3000;
-	return getloadavg(&load, 1) == 1 && load > cores ? (int64_t)((double)alone_ms * load / cores) : alone_ms;
+static int start_ms(const struct start *s)
+{
+	int64_t before_ms = now_ms();
+	struct process *p = start(s);
+	int took_ms;
+
+	free(process_wait_output(p, "listening on", WAIT_MS));
+	took_ms = (int)(now_ms() - before_ms);
+	process_signal(p, SIGTERM);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
+	process_end(&p);
+	return took_ms;
 }
 
-Test(supervisor_start, it_is_ready_within_150_ms)
+Test(supervisor_start, it_is_ready_in_a_moment)
 {
-	int64_t best_ms = INT64_MAX, limit_ms = allowed_ms(150);
+	int best_ms = INT_MAX, limit_ms = READY_MS * SLOWNESS * (faults_in_sanitizer() ? 8 : 1);
 	struct start s;
 
 	prepare(&s);
-	/* The first one migrates. Several tries, because others use this machine too. */
-	for (int i = 0; i < 12 && best_ms > limit_ms; i++) {
-		int64_t before_ms = now_ms(), took_ms;
-		struct process *p = start(&s);
+	(void)start_ms(&s); /* it migrates */
+	for (int i = 1; i < STARTS && best_ms > READY_MS; i++) {
+		int took_ms = start_ms(&s);
 
-		free(process_wait_output(p, "listening on", 20000));
-		took_ms = now_ms() - before_ms;
-		best_ms = i > 0 && took_ms < best_ms ? took_ms : best_ms;
-		process_signal(p, SIGTERM);
-		(void)process_wait(p, 15000);
-		process_end(&p);
+		best_ms = took_ms < best_ms ? took_ms : best_ms;
 	}
-	cr_expect(best_ms <= limit_ms, "the best of many starts took %d ms", (int)best_ms);
+	cr_expect_leq(best_ms, limit_ms, "the best of many starts took %d ms", best_ms);
 }
 
 Test(supervisor_start, ipv6_is_listened_on_too)
@@ -139,42 +138,29 @@ Test(supervisor_start, ipv6_is_listened_on_too)
 	prepare(&s);
 	set(&s, "HOST=::1");
 	p = start(&s);
-	free(process_wait_output(p, "listening on http://[::1]:", 20000));
+	free(process_wait_output(p, "listening on http://[::1]:", WAIT_MS));
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	process_end(&p);
 }
 
 Test(supervisor_start, it_is_told_to_the_service_manager)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct timeval limit = { .tv_sec = 10 };
-	char all[4096] = "", one[1024];
+	struct manager manager;
 	struct start s;
 	struct process *p;
+	size_t ready;
 
 	prepare(&s);
-	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s/notify", test_folder());
-	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	set(&s, format("NOTIFY_SOCKET=%s", address.sun_path));
+	manager_open(&manager, false);
+	set(&s, manager.variable);
 	p = start(&s);
-	free(process_wait_output(p, "listening on", 20000));
+	ready = manager_wait(&manager, "READY=1\nSTATUS=listening on http://127.0.0.1:", 0, WAIT_MS);
+	cr_expect_null(strstr(manager.said, "STOPPING=1"));
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
-	for (;;) {
-		ssize_t length = recv(fd, one, sizeof one - 1, MSG_DONTWAIT);
-
-		if (length <= 0)
-			break;
-		one[length] = '\0';
-		(void)strncat(all, one, sizeof all - strlen(all) - 1);
-		(void)strncat(all, "\n", sizeof all - strlen(all) - 1);
-	}
-	expect_words(all, (const char *[]) { "READY=1", "STATUS=listening on http://127.0.0.1:", "STOPPING=1", NULL });
-	cr_expect(strstr(all, "READY=1") < strstr(all, "STOPPING=1"));
-	close(fd);
+	(void)manager_wait(&manager, "STOPPING=1", ready, WAIT_MS);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
+	manager_close(&manager);
 	process_end(&p);
 }
 
@@ -222,7 +208,7 @@ Test(supervisor_start, a_socket_of_the_service_manager_is_adopted)
 	pid = start_with_socket(&s, fd);
 	close(fd);
 	client_init(&c, ntohs(address.sin_port));
-	wait_until(is_healthy, &c, "the adopted socket is served", 20000);
+	wait_until(is_healthy, &c, "the adopted socket is served", WAIT_MS);
 	client_fini(&c);
 	(void)kill(pid, SIGTERM);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
@@ -246,7 +232,7 @@ Test(supervisor_start, all_faults_of_the_configuration_are_told_at_once)
 	(void)fclose(file);
 	set(&s, "WORKERS=many");
 	code = process_run(
-		(const char *[]) { program_path("renovationd"), "-c", path, NULL }, s.environment, NULL, &err, 20000);
+		(const char *[]) { program_path("renovationd"), "-c", path, NULL }, s.environment, NULL, &err, WAIT_MS);
 	cr_expect_eq(code, EXIT_CONFIG_WRONG);
 	expect_words(err, (const char *[]) { "wrong.conf:1", "did you mean workers?", "wrong.conf:2",
 				  "debug, info, warn, error or fatal", "environment WORKERS", "shutdown_ms", NULL });
@@ -275,7 +261,7 @@ Test(supervisor_start, the_printed_configuration_masks_secrets)
 
 	prepare(&s);
 	code = process_run((const char *[]) { program_path("renovationd"), "--print-config", NULL }, s.environment,
-		&out, &err, 20000);
+		&out, &err, WAIT_MS);
 	cr_expect_eq(code, 0);
 	expect_words(out, (const char *[]) { "workers = 2;  # environment WORKERS", "gemini_api_key = \"********\"",
 				  "log_level = \"info\";", NULL });
@@ -341,7 +327,7 @@ Test(supervisor_start, a_wrong_password_is_77_at_once)
 Test(supervisor_start, a_database_that_comes_late_is_waited_for_and_nothing_listens_before)
 {
 	struct cluster *cluster = cluster_create();
-	int port = free_port();
+	int port, reserved = reserve_port(&port);
 	struct start s;
 	struct process *p;
 	struct client c;
@@ -352,16 +338,17 @@ Test(supervisor_start, a_database_that_comes_late_is_waited_for_and_nothing_list
 	set(&s, format("PORT=%d", port));
 	cluster_stop(cluster, SIGINT);
 	p = start(&s);
-	free(process_wait_error(p, "trying again", 20000));
+	free(process_wait_error(p, "trying again", WAIT_MS));
 	client_init(&c, port);
 	cr_expect_not(client_connect(&c), "nothing listens before the preflight has passed");
 	cluster_start(cluster);
-	free(process_wait_output(p, "listening on", 20000));
+	free(process_wait_output(p, "listening on", WAIT_MS));
 	cr_expect(client_connect(&c));
 	client_fini(&c);
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	process_end(&p);
+	close(reserved);
 	cluster_destroy(&cluster);
 }
 
@@ -373,9 +360,9 @@ Test(supervisor_start, a_stop_during_the_preflight_is_a_clean_one)
 	prepare(&s);
 	set(&s, "DATABASE_URL=postgresql://nobody@127.0.0.1:1/none");
 	p = start(&s);
-	free(process_wait_error(p, "trying again", 20000));
+	free(process_wait_error(p, "trying again", WAIT_MS));
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 5000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	process_end(&p);
 }
 
@@ -403,26 +390,61 @@ Test(supervisor_start, a_taken_port_is_75_and_names_who_has_it)
 	free(err);
 }
 
-Test(supervisor_start, a_port_that_is_freed_meanwhile_is_taken)
+/* Somebody else's listener at a port. */
+static int listen_at(int port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t length = sizeof address;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct start s;
-	struct process *p;
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
 	cr_assert_eq(listen(fd, 1), 0);
-	cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	prepare(&s);
-	set(&s, format("PORT=%d", ntohs(address.sin_port)));
-	p = start(&s);
-	free(process_wait_error(p, "address in use, trying again", 20000));
-	close(fd);
-	free(process_wait_output(p, "listening on", 20000));
+	return fd;
+}
+
+static bool has_ended_or_listens(void *arg)
+{
+	struct process *p = arg;
+	char *out = process_output(p);
+	bool is_listening = strstr(out, "listening on") != NULL;
+
+	free(out);
+	return is_listening || !process_is_running(p);
+}
+
+/* False when it had given up by the time that we let the port go. */
+static bool takes_freed_port(struct start *s, int port)
+{
+	int taken = listen_at(port), code;
+	struct process *p = start(s);
+	bool is_taken;
+
+	free(process_wait_error(p, "address in use, trying again", WAIT_MS));
+	close(taken);
+	wait_until(has_ended_or_listens, p, "it listens", WAIT_MS);
+	is_taken = process_is_running(p);
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	code = process_wait(p, WAIT_MS);
+	cr_expect_eq(code, is_taken ? 0 : EXIT_ADDRESS_IN_USE);
 	process_end(&p);
+	return is_taken;
+}
+
+Test(supervisor_start, a_port_that_is_freed_meanwhile_is_taken)
+{
+	int port, reserved = reserve_port(&port);
+	struct start s;
+	bool is_taken = false;
+
+	prepare(&s);
+	set(&s, format("PORT=%d", port));
+	/* It tries for two seconds, in which a busy machine may not let us run. */
+	for (int i = 0; i < 5 && !is_taken; i++)
+		is_taken = takes_freed_port(&s, port);
+	cr_expect(is_taken, "never in five starts");
+	close(reserved);
 }
 
 Test(supervisor_start, an_address_of_another_machine_is_78)
@@ -503,7 +525,7 @@ Test(supervisor_start, workers_inherit_the_agreed_descriptors_and_no_secret)
 	(void)snprintf(
 		script, sizeof script, "exec 9</etc/hostname 200</etc/hostname; exec %s", program_path("renovationd"));
 	p = process_start((const char *[]) { "/bin/bash", "-c", script, NULL }, s.environment);
-	free(process_wait_output(p, "listening on", 20000));
+	free(process_wait_output(p, "listening on", WAIT_MS));
 	cr_assert_eq(process_children(p->pid, "renovationd-worker", workers, 4), 2);
 	for (int i = 0; i < 2; i++) {
 		char *arguments = read_all(format("/proc/%d/cmdline", (int)workers[i]));
@@ -523,7 +545,7 @@ Test(supervisor_start, workers_inherit_the_agreed_descriptors_and_no_secret)
 		free(environment);
 	}
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	process_end(&p);
 }
 
@@ -538,14 +560,14 @@ Test(supervisor_start, root_becomes_the_named_user)
 	prepare(&s);
 	set(&s, "RENOVATIOND_USER=nobody");
 	p = start(&s);
-	free(process_wait_output(p, "listening on", 20000));
+	free(process_wait_output(p, "listening on", WAIT_MS));
 	cr_assert_eq(process_children(p->pid, "renovationd-worker", workers, 4), 2);
 	cr_expect_eq(status_number(p->pid, "Uid:"), 65534);
 	cr_expect_eq(status_number(p->pid, "Gid:"), 65534);
 	cr_expect_eq(status_number(workers[0], "Uid:"), 65534);
 	cr_expect_eq(status_number(workers[0], "NoNewPrivs:"), 1);
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	process_end(&p);
 }
 
@@ -608,10 +630,10 @@ Test(supervisor_start, a_worker_that_is_never_ready_is_ended)
 	set(&s, "WORKERS=1");
 	set_worker(&s, "exec sleep 60");
 	p = start(&s);
-	free(process_wait_error(p, "not ready within boot_timeout_ms", 20000));
-	free(process_wait_error(p, "\"epoch\":2", 20000));
+	free(process_wait_error(p, "not ready within boot_timeout_ms", WAIT_MS));
+	free(process_wait_error(p, "\"epoch\":2", WAIT_MS));
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	out = process_output(p);
 	cr_expect_str_eq(out, "", "it never said that it listens");
 	free(out);
@@ -630,12 +652,12 @@ Test(supervisor_start, the_pid_file_lives_as_long_as_the_service)
 	(void)snprintf(path, sizeof path, "%s/service.pid", test_folder());
 	set(&s, format("PID_FILE=%s", path));
 	p = start(&s);
-	free(process_wait_output(p, "listening on", 20000));
+	free(process_wait_output(p, "listening on", WAIT_MS));
 	content = read_all(path);
 	cr_expect_eq(strtol(content, NULL, 10), p->pid);
 	free(content);
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	cr_expect_neq(access(path, F_OK), 0);
 	process_end(&p);
 }
@@ -662,9 +684,9 @@ Test(supervisor_start, the_log_file_takes_the_lines_of_all_processes)
 	(void)snprintf(path, sizeof path, "%s/service.log", test_folder());
 	set(&s, format("LOG_FILE=%s", path));
 	p = start(&s);
-	free(process_wait_output(p, "listening on", 20000));
+	free(process_wait_output(p, "listening on", WAIT_MS));
 	process_signal(p, SIGTERM);
-	cr_expect_eq(process_wait(p, 15000), 0);
+	cr_expect_eq(process_wait(p, WAIT_MS), 0);
 	content = read_all(path);
 	expect_words(content, (const char *[]) { "\"service\":\"renovationd\"", "\"service\":\"renovationd-worker\"",
 				      "shutdown_report", NULL });

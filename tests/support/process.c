@@ -403,3 +403,16 @@ int free_port(void)
 	while (!is_port_free(port));
 	return port;
 }
+
+int reserve_port(int *port_out)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	socklen_t length = sizeof address;
+
+	must(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+	must(bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
+	must(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
+	*port_out = ntohs(address.sin_port);
+	return fd;
+}

@@ -50,5 +50,7 @@ void pause_ms(int ms); /* only inside polling loops */
 
 /* A TCP port of 127.0.0.1 that was free a moment ago. */
 int free_port(void);
+/* One that no other program gets while the descriptor is open: bound, but not listened on, so that a service that reuses addresses can come and go. */
+int reserve_port(int *port_out);
 
 #endif
