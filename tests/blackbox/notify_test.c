@@ -19,7 +19,7 @@
 #include "tests/support/manager.h"
 #include "tests/support/talk.h"
 
-TestSuite(notify, .timeout = 180);
+TestSuite(notify, .timeout = 300);
 
 #define WAIT_MS 60000
 
@@ -65,6 +65,11 @@ static bool answers(int port)
 	return status == 200;
 }
 
+static bool is_dead(void *arg)
+{
+	return !pid_is_alive(*(const pid_t *)arg);
+}
+
 static void crash(struct server *s)
 {
 	pid_t workers[8];
@@ -72,9 +77,11 @@ static void crash(struct server *s)
 
 	process_signal(s->supervisor, SIGKILL);
 	(void)process_wait(s->supervisor, WAIT_MS);
-	/* systemd ends the whole group. */
+	/* systemd ends the whole group; until it has, they hold the socket. */
 	for (int i = 0; i < count; i++)
 		(void)kill(workers[i], SIGKILL);
+	for (int i = 0; i < count; i++)
+		wait_until(is_dead, &workers[i], "a killed worker is dead", WAIT_MS);
 }
 
 /* What systemd does at the next start: everything stored is passed with its name. */
@@ -145,14 +152,15 @@ static const char *config(const char *text)
 Test(notify, stop_names_its_phases_and_asks_for_the_time_that_a_reload_gave_it)
 {
 	static const char half[] = "POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
-	const char *path = format("RENOVATIOND_TEST_CONFIG=%s", config("shutdown_ms = 10000;\n"));
+	const char *path = format("RENOVATIOND_TEST_CONFIG=%s", config("shutdown_ms = 20000;\n"));
 	struct manager m;
 	struct server *s;
 	struct client c;
 	size_t at;
 
 	manager_open(&m, false);
-	s = server_start((const char *[]) { m.variable, path, "RENOVATIOND_SHUTDOWN_HTTP_MS=2500", NULL });
+	s = server_start((const char *[]) {
+		m.variable, path, "RENOVATIOND_SHUTDOWN_HTTP_MS=6000", "RENOVATIOND_HTTP_BODY_RATE_MIN=0", NULL });
 	(void)config("shutdown_ms = 60000;\n");
 	process_signal(s->supervisor, SIGHUP);
 	free(process_wait_error(s->supervisor, "\"result\":\"live\"", WAIT_MS));
@@ -161,7 +169,7 @@ Test(notify, stop_names_its_phases_and_asks_for_the_time_that_a_reload_gave_it)
 	cr_expect(answers(s->port));
 	process_signal(s->supervisor, SIGTERM);
 	at = manager_wait(&m, "STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=62000000\n", 0, WAIT_MS);
-	/* At the phase's begin, and each second. */
+	/* At the phase's begin, and each second; a loop that is late may leave some out. */
 	for (int i = 0; i < 3; i++) {
 		at = manager_wait(&m, "STATUS=stopping (sockets): ", at, WAIT_MS);
 		at = manager_wait(&m, "\nEXTEND_TIMEOUT_USEC=", at, WAIT_MS);
@@ -282,7 +290,7 @@ Test(notify, manager_without_a_file_is_told_and_one_that_is_not_there_is_no_matt
 	(void)snprintf(m.variable, sizeof m.variable, "NOTIFY_SOCKET=%s/nobody", test_folder());
 	s = server_start((const char *[]) { m.variable, NULL });
 	cr_expect(answers(s->port));
-	free(process_wait_error(s->supervisor, "the service manager cannot be told anything", 1000));
+	free(process_wait_error(s->supervisor, "the service manager cannot be told anything", WAIT_MS));
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
@@ -389,7 +397,7 @@ Test(notify, gemini_that_failed_its_check_is_told_until_it_answers)
 /* Where the operator's listener is. Static. */
 static const char *admin_url(struct server *s)
 {
-	char *line = process_wait_error(s->supervisor, "\"msg\":\"service ready\"", 1000);
+	char *line = process_wait_error(s->supervisor, "\"msg\":\"service ready\"", WAIT_MS);
 	struct json_object *ready = json_tokener_parse(line);
 	const char *url = format("%s", json_at(ready, "admin_url"));
 
@@ -432,7 +440,7 @@ Test(notify, connection_made_while_the_service_is_dead_is_answered_by_the_next)
 		cr_expect_eq(s->port, port);
 		cr_expect_eq(status_of(&early), 200);
 		client_fini(&early);
-		free(process_wait_error(s->supervisor, "\"from\":\"descriptor store\"", 1000));
+		free(process_wait_error(s->supervisor, "\"from\":\"descriptor store\"", WAIT_MS));
 		(void)manager_wait(&m, "FDSTORE=1\nFDNAME=admin", at, WAIT_MS);
 		cr_assert_eq(m.stored_count, 2);
 		cr_expect_eq(socket_of(m.stored[0].fd), stored);
@@ -451,7 +459,8 @@ Test(notify, stored_socket_of_another_address_is_given_up)
 	size_t at;
 
 	manager_open(&m, false);
-	s = server_start((const char *[]) { m.variable, NULL });
+	/* Not one that clients are given while nobody listens. */
+	s = server_start((const char *[]) { m.variable, format("PORT=%d", free_port()), NULL });
 	at = manager_wait(&m, "READY=1", 0, WAIT_MS);
 	crash(s);
 	manager_forget(&m);
@@ -493,8 +502,8 @@ Test(notify, socket_that_comes_from_its_unit_and_from_the_store_is_one)
 	server_start_again(s);
 	cr_expect_eq(s->port, port);
 	cr_expect(answers(port));
-	free(process_wait_error(s->supervisor, "\"from\":\"socket unit\"", 1000));
-	free(process_wait_error(s->supervisor, "passed descriptor is not used", 1000));
+	free(process_wait_error(s->supervisor, "\"from\":\"socket unit\"", WAIT_MS));
+	free(process_wait_error(s->supervisor, "passed descriptor is not used", WAIT_MS));
 	process_signal(s->supervisor, SIGUSR2);
 	free(process_wait_error(s->supervisor, "\"msg\":\"upgrade done\"", WAIT_MS));
 	cr_expect(answers(port));
