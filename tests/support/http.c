@@ -18,6 +18,8 @@
 #include "shared/must.h"
 #include "tests/support/process.h"
 
+#define ANSWER_MS 30000
+
 const char *format(const char *pattern, ...)
 {
 	static char texts[32][4096];
@@ -33,7 +35,7 @@ const char *format(const char *pattern, ...)
 
 void client_init(struct client *c, int port)
 {
-	*c = (struct client) { .fd = -1, .port = port, .timeout_ms = 10000 };
+	*c = (struct client) { .fd = -1, .port = port, .timeout_ms = ANSWER_MS };
 }
 
 void client_disconnect(struct client *c)
@@ -286,6 +288,22 @@ struct reply client_request(
 		client_disconnect(c);
 	}
 	return (struct reply) { .body = must_strdup(""), .is_closed = true };
+}
+
+bool client_hold_request(struct client *c, const char *path)
+{
+	struct reply r;
+	bool is_held;
+
+	client_disconnect(c);
+	if (!client_connect(c) ||
+		!send_request(c, "POST", path,
+			"Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n", NULL))
+		return false;
+	r = client_receive(c, false);
+	is_held = r.status == 100;
+	reply_free(&r);
+	return is_held;
 }
 
 void reply_free(struct reply *r)

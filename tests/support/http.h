@@ -18,7 +18,7 @@ struct reply {
 struct client {
 	int fd;          /* -1 when not connected */
 	int port;        /* on 127.0.0.1 */
-	int timeout_ms;  /* for each wait; 10 s by default */
+	int timeout_ms;  /* for each wait; 30 s by default, less for a stream */
 	char token[128]; /* sent as X-Owner-Token when not empty; taken from answers that bring one */
 	char *pending;   /* bytes read beyond the last answer; owned */
 	size_t pending_length;
@@ -36,6 +36,9 @@ struct reply client_receive(struct client *c, bool is_head);
  * `body` NULL for none, else sent as application/json unless headers say otherwise. */
 struct reply client_request(
 	struct client *c, const char *method, const char *path, const char *headers, const char *body);
+/* A POST whose body never comes, on a connection of its own; returns when the server has asked for the body: from then on, until the client leaves, the
+ * worker has a request under way. False when it was answered otherwise. */
+bool client_hold_request(struct client *c, const char *path);
 void reply_free(struct reply *r);
 /* Value of a field, NULL when absent; static until the next call but seven. */
 const char *reply_header(const struct reply *r, const char *name);

@@ -363,6 +363,20 @@ bool pid_is_alive(pid_t pid)
 	return read_stat(pid, name, &state, &parent) && state != 'Z';
 }
 
+static bool is_stopped(void *arg)
+{
+	char name[64], state = '?';
+	pid_t parent;
+
+	return read_stat(*(const pid_t *)arg, name, &state, &parent) && state == 'T';
+}
+
+void pid_stop(pid_t pid)
+{
+	cr_assert_eq(kill(pid, SIGSTOP), 0, "process %d: %s", (int)pid, strerror(errno));
+	wait_until(is_stopped, &pid, "the process stands still", 30000);
+}
+
 /* Lowest port that the kernel gives to clients; one below it stays free of them, also between the end of a server and its next start. */
 static int ephemeral_first(void)
 {

@@ -99,8 +99,11 @@ struct json_object *talk_answer(struct talk *t, const char *turn)
 {
 	struct reply r = client_request(
 		&t->client, "GET", format("/api/conversations/%s/messages?limit=100", t->conversation), NULL, NULL);
-	struct json_object *body = reply_json(&r), *list = json_object_object_get(body, "data"), *found = NULL;
+	struct json_object *body, *list, *found = NULL;
 
+	cr_assert_eq(r.status, 200, "reading the messages gave %d: %s", r.status, r.body);
+	body = reply_json(&r);
+	list = json_object_object_get(body, "data");
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *m = json_object_array_get_idx(list, i);
 
@@ -130,7 +133,7 @@ struct json_object *talk_model_calls(struct talk *t)
 	struct json_object *calls = json_object_new_array();
 	char *rest = NULL;
 
-	cr_assert_eq(r.status, 200);
+	cr_assert_eq(r.status, 200, "the simulator's log gave %d", r.status);
 	for (char *line = strtok_r(r.body, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
 		struct json_object *entry = json_tokener_parse(line);
 
