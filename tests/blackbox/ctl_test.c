@@ -19,7 +19,7 @@ static void free_outputs(void)
 	free(err);
 }
 
-TestSuite(ctl, .fini = free_outputs, .timeout = 60);
+TestSuite(ctl, .fini = free_outputs, .timeout = 300);
 
 static int run(const char *const arguments[], const char *const environment[])
 {
@@ -29,7 +29,7 @@ static int run(const char *const arguments[], const char *const environment[])
 	free(err);
 	for (int i = 0; arguments[i] != NULL; i++)
 		argv[i + 1] = arguments[i];
-	return process_run(argv, environment, &out, &err, 20000);
+	return process_run(argv, environment, &out, &err, 60000);
 }
 
 Test(ctl, migrations_go_up_and_down)
@@ -57,7 +57,7 @@ Test(ctl, a_database_that_is_not_there_is_69_and_none_at_all_78)
 {
 	cr_expect_eq(run((const char *[]) { "migrate", "up", NULL },
 			     (const char *[]) { "DATABASE_URL=postgresql://nobody@127.0.0.1:1/none", NULL }),
-		EXIT_UNAVAILABLE);
+		EXIT_UNAVAILABLE, "%s", err);
 	cr_expect_eq(run((const char *[]) { "migrate", "up", NULL }, (const char *[]) { "DATABASE_URL", NULL }),
 		EXIT_CONFIG_WRONG);
 	cr_expect_not_null(strstr(err, "DATABASE_URL"), "%s", err);
@@ -95,7 +95,7 @@ Test(ctl, mistakes_are_64_and_say_what_was_expected)
 	};
 
 	for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
-		cr_expect_eq(run(mistakes[i].arguments, NULL), EXIT_USAGE_WRONG, "mistake %zu", i);
+		cr_expect_eq(run(mistakes[i].arguments, NULL), EXIT_USAGE_WRONG, "mistake %zu: %s", i, err);
 		cr_expect_not_null(strstr(err, mistakes[i].expected), "mistake %zu: %s", i, err);
 		cr_expect_not_null(strstr(err, "renovationctl help"), "%s", err);
 	}
