@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#include <utmp.h>
 
 #include "shared/inherit.h"
 #include "shared/must.h"
@@ -30,15 +31,18 @@ static void clean(void)
 	free(err);
 }
 
-TestSuite(ctl_top, .fini = clean, .timeout = 120);
+TestSuite(ctl_top, .fini = clean, .timeout = 300);
+TestSuite(ctl_completion, .fini = clean, .timeout = 300);
+TestSuite(ctl_manual, .fini = clean, .timeout = 300);
 
 /* ---- a terminal ------------------------------------------------------------------------------------------------- */
 
 struct terminal {
-	int fd;             /* our end */
-	pid_t pid;          /* of the program on the other */
-	char seen[1 << 20]; /* all that it wrote, NUL-terminated */
-	size_t length;      /* of it */
+	int fd;                /* our end */
+	pid_t pid;             /* of the program on the other */
+	struct termios before; /* its settings when the program was started */
+	char seen[1 << 20];    /* all that it wrote, NUL-terminated */
+	size_t length;         /* of it */
 };
 
 static struct terminal terminal;
@@ -47,12 +51,21 @@ static void open_terminal_with(const char *interval, const char *no_colour)
 {
 	struct winsize size = { .ws_row = 12, .ws_col = 80 };
 	const char *program = program_path("renovationctl");
+	int other;
 
 	terminal.length = 0;
-	terminal.pid = forkpty(&terminal.fd, NULL, NULL, &size);
+	cr_assert_eq(openpty(&terminal.fd, &other, NULL, NULL, &size), 0, "%s", strerror(errno));
+	/* Looked at before there is anybody who could change them. */
+	cr_assert_eq(tcgetattr(other, &terminal.before), 0);
+	terminal.pid = fork();
 	cr_assert_geq(terminal.pid, 0);
-	if (terminal.pid != 0)
+	if (terminal.pid != 0) {
+		close(other);
 		return;
+	}
+	close(terminal.fd);
+	if (login_tty(other) != 0)
+		_exit(127);
 	(void)setenv("TERM", "xterm", 1);
 	(void)setenv("NO_COLOR", no_colour, 1);
 	(void)execl(program, "renovationctl", "-s", server->control, "top", "--interval", interval, (char *)NULL);
@@ -65,7 +78,7 @@ static void open_terminal(const char *interval)
 }
 
 /* Reads until `part` was written after `from`; false at the terminal's end. */
-static bool wait_seen(const char *part, size_t from)
+static bool is_seen(const char *part, size_t from)
 {
 	int64_t end_ms = now_ms() + LONG_MS;
 
@@ -85,18 +98,23 @@ static bool wait_seen(const char *part, size_t from)
 	}
 }
 
+static void wait_seen(const char *part, size_t from)
+{
+	cr_assert(is_seen(part, from), "the terminal ended without \"%s\": %s", part, terminal.seen + from);
+}
+
 static int terminal_end(void)
 {
 	int status;
 
-	while (wait_seen("\001never", 0))
+	while (is_seen("\001never", 0))
 		;
 	cr_assert_eq(waitpid(terminal.pid, &status, 0), terminal.pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 /* What it did to the terminal it took back. */
-static void expect_restored(const struct termios *before)
+static void expect_restored(void)
 {
 	struct termios after;
 	const char *shown = strstr(terminal.seen, "\033[?25l"), *last = shown;
@@ -108,30 +126,28 @@ static void expect_restored(const struct termios *before)
 	cr_expect_not_null(strstr(last, "\033[?25h"), "the cursor is shown again");
 	cr_expect_not_null(strstr(last, "\033[?1049l"), "the first screen is back");
 	cr_assert_eq(tcgetattr(terminal.fd, &after), 0);
-	cr_expect_eq(after.c_lflag, before->c_lflag, "flags %x, before %x", after.c_lflag, before->c_lflag);
+	cr_expect_eq(
+		after.c_lflag, terminal.before.c_lflag, "flags %x, before %x", after.c_lflag, terminal.before.c_lflag);
 }
 
 Test(ctl_top, it_draws_again_and_again_and_q_gives_the_terminal_back)
 {
-	struct termios before;
-
 	server = server_start(NULL);
 	open_terminal("1");
-	cr_assert_eq(tcgetattr(terminal.fd, &before), 0);
-	cr_assert(wait_seen("2 of 2 ready", 0));
-	cr_assert(wait_seen("\033[H", terminal.length), "there is a second page");
+	wait_seen("2 of 2 ready", 0);
+	wait_seen("\033[H", terminal.length); /* there is a second page */
 	cr_expect_not_null(strstr(terminal.seen, "\033[32mrunning"), "a terminal has colours");
 	cr_assert_eq(write(terminal.fd, "q", 1), 1);
 	cr_expect_eq(terminal_end(), EXIT_OK);
-	expect_restored(&before);
+	expect_restored();
 	close(terminal.fd);
 }
 
 Test(ctl_top, no_color_is_heeded)
 {
 	server = server_start(NULL);
-	open_terminal_with("3600", "1");
-	cr_assert(wait_seen("2 of 2 ready", 0));
+	open_terminal_with("1", "1");
+	wait_seen("2 of 2 ready", 0);
 	cr_expect_null(strstr(terminal.seen, "\033[32m"));
 	cr_expect_null(strstr(terminal.seen, "\033[1m"));
 	cr_assert_eq(write(terminal.fd, "q", 1), 1);
@@ -141,15 +157,12 @@ Test(ctl_top, no_color_is_heeded)
 
 Test(ctl_top, ctrl_c_gives_the_terminal_back_too)
 {
-	struct termios before;
-
 	server = server_start(NULL);
 	open_terminal("1");
-	cr_assert_eq(tcgetattr(terminal.fd, &before), 0);
-	cr_assert(wait_seen("2 of 2 ready", 0));
+	wait_seen("2 of 2 ready", 0);
 	cr_assert_eq(write(terminal.fd, "\003", 1), 1);
 	cr_expect_eq(terminal_end(), EXIT_OK);
-	expect_restored(&before);
+	expect_restored();
 	close(terminal.fd);
 }
 
@@ -160,15 +173,15 @@ Test(ctl_top, ctrl_z_gives_it_back_until_it_goes_on)
 
 	server = server_start(NULL);
 	open_terminal("3600");
-	cr_assert(wait_seen("2 of 2 ready", 0));
+	wait_seen("2 of 2 ready", 0);
 	cr_assert_eq(write(terminal.fd, "\032", 1), 1);
-	cr_assert(wait_seen("\033[?1049l", 0));
+	wait_seen("\033[?1049l", 0);
 	cr_assert_eq(waitpid(terminal.pid, &status, WUNTRACED), terminal.pid);
 	cr_expect(WIFSTOPPED(status));
 	stopped_at = terminal.length;
 	cr_assert_eq(kill(terminal.pid, SIGCONT), 0);
-	cr_assert(wait_seen("\033[?1049h", stopped_at), "the terminal is taken again");
-	cr_assert(wait_seen("2 of 2 ready", stopped_at), "and drawn");
+	wait_seen("\033[?1049h", stopped_at);  /* the terminal is taken again */
+	wait_seen("2 of 2 ready", stopped_at); /* and drawn */
 	cr_assert_eq(write(terminal.fd, "q", 1), 1);
 	cr_expect_eq(terminal_end(), EXIT_OK);
 	close(terminal.fd);
@@ -183,7 +196,7 @@ Test(ctl_top, it_fits_into_the_window_and_follows_its_size)
 
 	server = server_start(NULL);
 	open_terminal("3600");
-	cr_assert(wait_seen("\033[J", 0));
+	wait_seen("\033[J", 0);
 	frame = strstr(terminal.seen, "\033[H\033[1m");
 	cr_assert_not_null(frame, "%s", terminal.seen);
 	end = strstr(frame, "\033[J");
@@ -192,7 +205,7 @@ Test(ctl_top, it_fits_into_the_window_and_follows_its_size)
 	cr_expect_leq(rows, 12);
 	cr_expect_null(strstr(terminal.seen, "LAST REQUEST"), "a line was wider than the window");
 	cr_assert_eq(ioctl(terminal.fd, TIOCSWINSZ, &wide), 0);
-	cr_assert(wait_seen("LAST REQUEST", 0), "the new size is used at once");
+	wait_seen("LAST REQUEST", 0); /* the new size is used at once */
 	cr_assert_eq(write(terminal.fd, "q", 1), 1);
 	cr_expect_eq(terminal_end(), EXIT_OK);
 	close(terminal.fd);
@@ -202,11 +215,11 @@ Test(ctl_top, it_goes_on_over_a_restart_of_the_service)
 {
 	server = server_start(NULL);
 	open_terminal("1");
-	cr_assert(wait_seen("2 of 2 ready", 0));
+	wait_seen("2 of 2 ready", 0);
 	cr_expect_eq(server_stop(server), EXIT_OK);
-	cr_assert(wait_seen("no renovationd answers", terminal.length));
+	wait_seen("no renovationd answers", terminal.length);
 	server_start_elsewhere(server);
-	cr_assert(wait_seen("2 of 2 ready", terminal.length));
+	wait_seen("2 of 2 ready", terminal.length);
 	cr_assert_eq(write(terminal.fd, "q", 1), 1);
 	cr_expect_eq(terminal_end(), EXIT_OK);
 	close(terminal.fd);
