@@ -14,6 +14,9 @@
 #include "shared/must.h"
 #include "tests/support/http.h"
 
+#define WAIT_MS     60000
+#define START_TRIES 5
+
 static char *read_whole(const char *path)
 {
 	FILE *file = fopen(path, "r");
@@ -104,40 +107,8 @@ static void make_certificate(const struct nginx *n)
 		format("%s/key.pem", n->folder), "-out", format("%s/certificate.pem", n->folder), NULL };
 	char *errors = NULL;
 
-	cr_assert_eq(process_run(argv, NULL, NULL, &errors, 20000), 0, "no certificate: %s", errors);
+	cr_assert_eq(process_run(argv, NULL, NULL, &errors, WAIT_MS), 0, "no certificate: %s", errors);
 	free(errors);
-}
-
-static bool answers(void *arg)
-{
-	const struct nginx *n = arg;
-	struct client c;
-	bool is_up;
-
-	client_init(&c, n->port);
-	is_up = client_connect(&c);
-	client_fini(&c);
-	return is_up;
-}
-
-struct nginx *nginx_start(int upstream_port)
-{
-	static int number;
-	struct nginx *n = must_alloc(sizeof *n);
-
-	(void)snprintf(n->folder, sizeof n->folder, "%s/nginx-%d", test_folder(), ++number);
-	cr_assert_eq(mkdir(n->folder, 0755), 0);
-	n->port = free_port();
-	n->tls_port = free_port();
-	n->redirect_port = free_port();
-	make_certificate(n);
-	write_site(n, upstream_port);
-	write_main(n);
-	n->process = process_start(
-		(const char *[]) { "/usr/sbin/nginx", "-p", n->folder, "-c", format("%s/nginx.conf", n->folder), NULL },
-		NULL);
-	wait_until(answers, n, "nginx did not start", 15000);
-	return n;
 }
 
 static long count_starts(const struct nginx *n)
@@ -149,6 +120,48 @@ static long count_starts(const struct nginx *n)
 		count++;
 	free(errors);
 	return count;
+}
+
+/* Workers come when all ports are open. */
+static bool has_started_or_ended(void *arg)
+{
+	struct nginx *n = arg;
+
+	return !process_is_running(n->process) || count_starts(n) >= 2;
+}
+
+/* False: it has ended, most likely because somebody else has one of its ports by now. */
+static bool try_to_start(struct nginx *n, int upstream_port)
+{
+	n->port = free_port();
+	n->tls_port = free_port();
+	n->redirect_port = free_port();
+	write_site(n, upstream_port);
+	write_main(n);
+	write_whole(format("%s/error.log", n->folder), "");
+	n->process = process_start(
+		(const char *[]) { "/usr/sbin/nginx", "-p", n->folder, "-c", format("%s/nginx.conf", n->folder), NULL },
+		NULL);
+	wait_until(has_started_or_ended, n, "nginx did not start", WAIT_MS);
+	return process_is_running(n->process);
+}
+
+struct nginx *nginx_start(int upstream_port)
+{
+	static int number;
+	struct nginx *n = must_alloc(sizeof *n);
+
+	(void)snprintf(n->folder, sizeof n->folder, "%s/nginx-%d", test_folder(), ++number);
+	cr_assert_eq(mkdir(n->folder, 0755), 0);
+	make_certificate(n);
+	for (int i = 1; !try_to_start(n, upstream_port); i++) {
+		char *errors = nginx_errors(n);
+
+		cr_assert_lt(i, START_TRIES, "nginx did not start: %s", errors);
+		free(errors);
+		process_end(&n->process);
+	}
+	return n;
 }
 
 struct reloading {
@@ -168,7 +181,7 @@ void nginx_reload(struct nginx *n)
 	struct reloading r = { n, count_starts(n) };
 
 	process_signal(n->process, SIGHUP);
-	wait_until(has_new_workers, &r, "nginx did not reload", 15000);
+	wait_until(has_new_workers, &r, "nginx did not reload", WAIT_MS);
 }
 
 char *nginx_errors(const struct nginx *n)
@@ -183,7 +196,7 @@ void nginx_end(struct nginx **nginx)
 	if (n == NULL)
 		return;
 	process_signal(n->process, SIGTERM);
-	(void)process_wait(n->process, 15000);
+	(void)process_wait(n->process, WAIT_MS);
 	process_end(&n->process);
 	free(n);
 	*nginx = NULL;
