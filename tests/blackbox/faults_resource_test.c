@@ -14,11 +14,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/clock.h"
 #include "shared/must.h"
 #include "tests/support/faults.h"
 #include "tests/support/talk.h"
 
-TestSuite(faults_resource, .timeout = 300);
+TestSuite(faults_resource, .timeout = 400);
+
+#define WAIT_MS 60000
 
 #define NO_PRELOAD "a sanitizer's library must come first, so that none can be put before libc"
 
@@ -88,12 +91,22 @@ static void crowd_receive(struct crowd *crowd)
 	crowd->waiting = CROWD - crowd->served - crowd->unavailable - crowd->refused;
 }
 
-static bool is_full(void *arg)
+static bool is_full(struct crowd *crowd)
 {
-	struct crowd *crowd = arg;
-
 	crowd_receive(crowd);
 	return crowd->served > 100 && crowd->unavailable + crowd->refused >= 3;
+}
+
+static void wait_for_full(struct server *s, struct crowd *crowd)
+{
+	int64_t deadline = now_ms() + WAIT_MS;
+
+	while (!is_full(crowd)) {
+		cr_assert(now_ms() < deadline, "%d served, %d told 503, %d refused, %d wait; %d lines of trouble",
+			crowd->served, crowd->unavailable, crowd->refused, crowd->waiting,
+			log_count(s->supervisor, "cannot accept connections"));
+		pause_ms(10);
+	}
 }
 
 static void crowd_leave(struct crowd *crowd)
@@ -121,19 +134,24 @@ static void exhaust_descriptors(bool is_limit_known)
 		NULL });
 	struct crowd *crowd = must_alloc(sizeof *crowd);
 	pid_t before[4], after[4];
-	int64_t cpu;
+	int lines;
+	int64_t cpu, since_ms, elapsed_ms;
 	struct client known;
 
 	server_owner(s, &known);
 	cr_assert_eq(server_workers(s, before, 4), 2);
 	limit_descriptors(s, DESCRIPTORS_EACH);
+	since_ms = now_ms();
 	crowd_connect(crowd, s->port);
-	wait_until(is_full, crowd, "some are served and the rest are refused", 20000);
+	wait_for_full(s, crowd);
 	if (is_limit_known)
 		cr_expect_gt(crowd->unavailable, 0, "who is one too many is told with 503");
 	else
-		cr_expect_gt(log_count(s->supervisor, "cannot accept connections"), 0);
-	cr_expect_leq(log_count(s->supervisor, "cannot accept connections"), is_limit_known ? 0 : 40, "calmly");
+		log_wait_count(s->supervisor, "cannot accept connections", 1, WAIT_MS);
+	lines = log_count(s->supervisor, "cannot accept connections");
+	elapsed_ms = now_ms() - since_ms;
+	cr_expect_leq(lines, is_limit_known ? 0 : 40 + elapsed_ms / 500, "calmly: %d lines in %lld ms", lines,
+		(long long)elapsed_ms);
 
 	/* Whoever is in goes on being served, with words from the database. */
 	for (int i = 0; i < 10; i++) {
@@ -143,12 +161,15 @@ static void exhaust_descriptors(bool is_limit_known)
 		reply_free(&r);
 	}
 	/* Nobody spins over a connection that cannot be taken: time is what is measured here. */
+	since_ms = now_ms();
 	cpu = workers_cpu_ms(s);
 	pause_ms(1000);
 	cpu = workers_cpu_ms(s) - cpu;
-	cr_expect_lt(cpu, faults_in_sanitizer() ? 800 : 300, "%lld ms of CPU time in a second", (long long)cpu);
+	elapsed_ms = now_ms() - since_ms;
+	cr_expect_lt(cpu, elapsed_ms * (faults_in_sanitizer() ? 8 : 3) / 10, "%lld ms of CPU time in %lld ms",
+		(long long)cpu, (long long)elapsed_ms);
 	crowd_leave(crowd);
-	wait_until(serves, &s->port, "service is back", 10000);
+	wait_until(serves, &s->port, "service is back", WAIT_MS);
 	cr_assert_eq(server_workers(s, after, 4), 2);
 	cr_expect_eq(before[0] + before[1], after[0] + after[1], "nobody died of it");
 	client_fini(&known);
@@ -204,7 +225,8 @@ Test(faults_resource, a_worker_without_memory_ends_alone_and_its_end_is_explaine
 {
 	skip_in_sanitizer("its shadow memory lies outside of any limit");
 
-	struct server *s = server_start(NULL);
+	struct server *s = server_start((const char *[]) {
+		"RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=500000", "RENOVATIOND_HEARTBEAT_KILL_MS=600000", NULL });
 	struct client *clients = must_alloc(64 * sizeof *clients);
 	pid_t workers[4];
 	struct rlimit limit;
@@ -214,11 +236,14 @@ Test(faults_resource, a_worker_without_memory_ends_alone_and_its_end_is_explaine
 	cr_assert_eq(server_workers(s, workers, 4), 2);
 	limit.rlim_cur = limit.rlim_max = address_space(workers[0]) + 4 * 1024 * 1024;
 	cr_assert_eq(prlimit(workers[0], RLIMIT_AS, &limit, NULL), 0);
+	/* However busy the one is, the other takes nothing from it meanwhile. */
+	cr_assert_eq(kill(workers[1], SIGSTOP), 0);
 	fill_memory(clients, 64, s, workers[0]);
-	wait_until(has_left, &workers[0], "the worker that has no memory ends", 20000);
-	log_wait_count(s->supervisor, "\"signal\":\"SIGABRT\"", 1, 10000);
+	wait_until(has_left, &workers[0], "the worker that has no memory ends", WAIT_MS);
+	cr_assert_eq(kill(workers[1], SIGCONT), 0);
+	log_wait_count(s->supervisor, "\"signal\":\"SIGABRT\"", 1, WAIT_MS);
 	cr_expect_eq(log_count(s->supervisor, "assumption broken"), 1, "it says what it ran out of, and where");
-	workers_wait(s, workers[0], 2, 15000);
+	workers_wait(s, workers[0], 2, WAIT_MS);
 	cr_expect(pid_is_alive(workers[1]), "the other is none the worse");
 	for (int i = 0; i < 64; i++)
 		client_fini(&clients[i]);
@@ -326,7 +351,7 @@ Test(faults_resource, a_disk_that_fills_up_in_mid_line_loses_no_line)
 	cr_expect_eq(ask_many(s->port, "/api/sessions", 150), 150, "for as long as it takes");
 	cr_expect_lt(count_log(wanted.part), 300, "the disk is full");
 	atomic_store(&switches->disk_is_limited, 0);
-	wait_until(has_lines, &wanted, "what waited is written once there is room", 10000);
+	wait_until(has_lines, &wanted, "what waited is written once there is room", WAIT_MS);
 	cr_expect_eq(count_log(wanted.part), 300);
 	cr_expect_eq(server_stop(s), 0);
 	cr_expect_leq(count_torn(), 1, "the line at which the disk was full is there in part, then whole");
@@ -338,11 +363,13 @@ struct account {
 	int asked;
 };
 
+#define OTHER_LINES 100 /* that are about something else, and may have been dropped, too */
+
 static bool is_settled(void *arg)
 {
 	const struct account *account = arg;
 
-	return count_log("/api/sessions") + (int)dropped(account->board) == account->asked;
+	return count_log("/api/sessions") + (int)dropped(account->board) >= account->asked;
 }
 
 Test(faults_resource, lines_that_a_full_disk_never_takes_are_dropped_and_counted)
@@ -353,17 +380,21 @@ Test(faults_resource, lines_that_a_full_disk_never_takes_are_dropped_and_counted
 	struct server *s = server_start(
 		(const char *[]) { format("LOG_FILE=%s", log_path()), switches_preload(), switches_file(), NULL });
 	struct account account = { board_open(s), 0 };
+	int written;
 
 	atomic_store(&switches->disk_is_limited, 1);
 	for (int i = 0; i < 60 && dropped(account.board) == 0; i++) {
 		cr_assert_eq(ask_many(s->port, "/api/sessions", 500), 500, "the service serves on");
 		account.asked += 500;
 	}
-	wait_until(has_dropped, (void *)(uintptr_t)account.board, "dropped lines are counted", 5000);
+	wait_until(has_dropped, (void *)(uintptr_t)account.board, "dropped lines are counted", WAIT_MS);
 	atomic_store(&switches->disk_is_limited, 0);
-	wait_until(is_settled, &account, "each line is in the file or counted as dropped", 10000);
+	wait_until(is_settled, &account, "each line is in the file or counted as dropped", WAIT_MS);
+	written = count_log("/api/sessions");
+	cr_expect_leq(written + (int)dropped(account.board), account.asked + OTHER_LINES,
+		"%d asked, %d written, %d dropped", account.asked, written, (int)dropped(account.board));
 	cr_expect_eq(ask_many(s->port, "/api/tasks", 50), 50);
-	wait_until(has_lines, &(struct wanted_lines) { "/api/tasks", 50 }, "new lines are written again", 10000);
+	wait_until(has_lines, &(struct wanted_lines) { "/api/tasks", 50 }, "new lines are written again", WAIT_MS);
 	cr_expect_eq(count_torn(), 0);
 	scoreboard_unmap((struct scoreboard **)(uintptr_t)&account.board);
 	cr_expect_eq(server_stop(s), 0);
@@ -385,7 +416,7 @@ Test(faults_resource, a_log_file_that_cannot_be_made_ends_the_start_with_73)
 		cr_expect_eq(process_run((const char *[]) { program_path("renovationd"), NULL },
 				     (const char *[]) { format("DATABASE_URL=%s", cluster_url(cluster, database)),
 					     "GOOGLE_API_KEY=none", "APP_ENV=test", "PORT=0", log, NULL },
-				     NULL, &err, 30000),
+				     NULL, &err, WAIT_MS),
 			EXIT_CANNOT_CREATE, "%s", path);
 		cr_expect_not_null(strstr(err, path), "%s", err);
 		free(err);
@@ -436,9 +467,9 @@ static void reopen_before(enum obstacle obstacle)
 
 	put_obstacle(obstacle, folder);
 	process_signal(s->supervisor, SIGUSR1);
-	wait_until(has_lines, &(struct wanted_lines) { "cannot open the log file again", 1 }, "it says so", 10000);
+	wait_until(has_lines, &(struct wanted_lines) { "cannot open the log file again", 1 }, "it says so", WAIT_MS);
 	cr_expect_eq(ask_many(s->port, "/api/sessions", 20), 20);
-	wait_until(has_lines, &wanted, "lines go on into the old file", 10000);
+	wait_until(has_lines, &wanted, "lines go on into the old file", WAIT_MS);
 	cr_expect_eq(server_stop(s), 0);
 	cr_expect_eq(count_torn(), 0);
 	server_end(&s);
@@ -472,6 +503,24 @@ static void use_service(struct talk *t)
 	cr_expect_eq(get_many(t->server->port, 10), 10);
 }
 
+#define LOOK_US 1200000 /* the supervisor looks once a second */
+
+struct supervision {
+	const struct scoreboard *board;
+	int64_t since_us;
+};
+
+/* Each worker's heart has beaten since, the supervisor's too, and that one has looked at the others'. */
+static bool has_looked(const struct supervision *seen)
+{
+	bool has_all = SCOREBOARD_GET(seen->board->pool.supervisor_beat_us) > seen->since_us;
+
+	for (int i = 0; i < SLOTS_MAX; i++)
+		if (SCOREBOARD_GET(seen->board->slots[i].pid) != 0)
+			has_all = has_all && SCOREBOARD_GET(seen->board->slots[i].heartbeat_us) > seen->since_us;
+	return has_all && clock_monotonic_us() > seen->since_us + LOOK_US;
+}
+
 Test(faults_resource, a_wall_clock_that_jumps_a_day_disturbs_nobody)
 {
 	static const long long jumps_s[] = { DAY_S, 0, -DAY_S, 0, 400 * DAY_S, 0 };
@@ -479,8 +528,10 @@ Test(faults_resource, a_wall_clock_that_jumps_a_day_disturbs_nobody)
 	skip_in_sanitizer(NO_PRELOAD);
 
 	struct switches *switches = switches_open();
-	struct server *s = server_start((const char *[]) { "RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=1000",
-		"RENOVATIOND_HEARTBEAT_KILL_MS=2000", switches_preload(), switches_file(), NULL });
+	/* Much longer than a busy machine lets a worker wait, much shorter than the jumps. */
+	struct server *s = server_start((const char *[]) { "RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=15000",
+		"RENOVATIOND_HEARTBEAT_KILL_MS=30000", switches_preload(), switches_file(), NULL });
+	struct scoreboard *board = board_open(s);
 	pid_t before[4], after[4];
 	struct talk t;
 
@@ -488,12 +539,14 @@ Test(faults_resource, a_wall_clock_that_jumps_a_day_disturbs_nobody)
 	cr_assert_eq(server_workers(s, before, 4), 2);
 	for (size_t i = 0; i < COUNT_OF(jumps_s); i++) {
 		const char *turn = talk_ask(&t, "Which paint is good for a kitchen?", "");
-		int64_t end_ms = now_ms() + 700; /* several heartbeats and looks of the supervisor */
+		struct supervision seen = { .board = board };
 
 		atomic_store(&switches->wall_offset_s, jumps_s[i]);
-		while (now_ms() < end_ms)
+		seen.since_us = clock_monotonic_us();
+		for (int64_t deadline = now_ms() + WAIT_MS; !has_looked(&seen) && now_ms() < deadline;)
 			use_service(&t);
-		talk_wait(&t, turn, "completed", 20000);
+		cr_expect(has_looked(&seen), "jump %zu: no heartbeat after it", i);
+		talk_wait(&t, turn, "completed", WAIT_MS);
 	}
 	atomic_store(&switches->wall_offset_s, DAY_S);
 	/* A new owner made in the future, used in the past. */
@@ -506,6 +559,7 @@ Test(faults_resource, a_wall_clock_that_jumps_a_day_disturbs_nobody)
 	cr_assert_eq(server_workers(s, after, 4), 2);
 	cr_expect_eq(before[0] + before[1], after[0] + after[1], "nobody was ended");
 	cr_expect_eq(log_count(s->supervisor, "worker does not answer"), 0);
+	board_close(&board);
 	talk_fini(&t);
 	cr_expect_eq(server_stop(s), 0, "a stop in the past is a clean one");
 	server_end(&s);
