@@ -73,6 +73,7 @@ static void *writer(void *arg)
 	struct client c;
 
 	client_init(&c, load->server->port);
+	c.timeout_ms = WAIT_MS;
 	(void)snprintf(c.token, sizeof c.token, "%s", load->token);
 	for (int i = 0; !atomic_load(&load->is_stopping); i++)
 		write_one(load, &c, i);
@@ -312,9 +313,20 @@ Test(faults, database_killed_under_load)
 
 /* --- clients ----------------------------------------------------------------------------------------------------------------- */
 
+static bool is_only_one_connected(void *arg)
+{
+	const struct scoreboard *board = arg;
+	unsigned connections = 0;
+
+	for (int i = 0; i < SLOTS_MAX; i++)
+		connections += SCOREBOARD_GET(board->slots[i].connections);
+	return connections <= 1;
+}
+
 Test(faults, client_gone_at_every_byte_of_an_exchange)
 {
 	struct server *s = server_start(NULL);
+	struct scoreboard *board = board_open(s);
 	struct client c;
 	pid_t before[8], after[8];
 	char request[600];
@@ -339,6 +351,10 @@ Test(faults, client_gone_at_every_byte_of_an_exchange)
 		client_fini(&leaver);
 	}
 
+	/* Connections are taken in their order: when this one is answered, all before it were taken; then they are to end. */
+	cr_expect_eq(get_many(s->port, 1), 1);
+	server_wait(s, is_only_one_connected, board, "all who left are forgotten", WAIT_MS);
+
 	struct reply r = client_request(&c, "GET", "/api/tasks", NULL, NULL);
 
 	cr_expect_eq(r.status, 200);
@@ -352,6 +368,7 @@ Test(faults, client_gone_at_every_byte_of_an_exchange)
 		cr_expect(is_there, "worker %d ended", (int)before[i]);
 	}
 	client_fini(&c);
+	board_close(&board);
 	server_end(&s);
 }
 

@@ -22,7 +22,7 @@ static void start_simulator(struct server *s)
 {
 	s->simulator = process_start((const char *[]) { program_path("gemini-sim"), "--port", "0", NULL }, NULL);
 
-	char *line = process_wait_output(s->simulator, "listening on", 10000);
+	char *line = process_wait_output(s->simulator, "listening on", 60000);
 
 	s->simulator_port = port_of(line);
 	free(line);
@@ -40,7 +40,7 @@ static void start_supervisor(struct server *s)
 		}
 	s->supervisor = process_start_passing(argv, s->environment, s->passed, s->passed_count, s->passed_names);
 
-	char *line = process_wait_output(s->supervisor, "listening on", 30000);
+	char *line = process_wait_output(s->supervisor, "listening on", 60000);
 
 	s->port = port_of(line);
 	free(line);
@@ -106,7 +106,7 @@ void server_start_elsewhere(struct server *s)
 int server_stop(struct server *s)
 {
 	process_signal(s->supervisor, SIGTERM);
-	return process_wait(s->supervisor, 20000);
+	return process_wait(s->supervisor, 60000);
 }
 
 static void check_sanitizers(const struct server *s)
@@ -149,7 +149,7 @@ void server_end(struct server **server)
 			workers.count = server_workers(s, workers.pids, 64);
 			(void)server_stop(s);
 		}
-		wait_until(all_gone, &workers, "no worker outlives its supervisor", 15000);
+		wait_until(all_gone, &workers, "no worker outlives its supervisor", 60000);
 		check_sanitizers(s);
 	}
 	process_end(&s->supervisor);
