@@ -85,10 +85,15 @@ export class Owner {
 
   /* The stored answer of a turn once it has ended. */
   async answer(turnId) {
-    const turn = await until(`turn ${turnId} has ended`, async () => {
-      const now = await this.json("GET", `/api/turns/${turnId}`);
-      return ["completed", "failed", "cancelled"].includes(now.status) ? now : null;
-    });
+    let seen = null;
+    const turn = await until(
+      `turn ${turnId} has ended`,
+      async () => {
+        seen = await this.json("GET", `/api/turns/${turnId}`);
+        return ["completed", "failed", "cancelled"].includes(seen.status) ? seen : null;
+      },
+      { state: () => JSON.stringify(seen) },
+    );
     const page = await this.json("GET", `/api/conversations/${turn.conversationId}/messages?limit=100`);
     return { turn, message: page.data.find((row) => row.role === "assistant" && row.turnId === turnId) };
   }
@@ -145,22 +150,23 @@ export const textOf = (events) =>
     .join("");
 export const types = (events) => parts(events).map((part) => part.type);
 
-/* Looks again every 20 ms until `look` gives something true; fails with `what` after the deadline. */
-export async function until(what, look, deadlineMs = 30000) {
+/* Looks again every 20 ms until `look` gives something true; fails with `what` after the deadline, and with what `state()` says by then. */
+export async function until(what, look, { deadlineMs = 60000, state = () => "" } = {}) {
   const end = Date.now() + deadlineMs;
   for (;;) {
     const seen = await look();
     if (seen) return seen;
-    if (Date.now() > end) throw new Error(`waited ${deadlineMs} ms in vain until ${what}`);
+    if (Date.now() > end) throw new Error(`waited ${deadlineMs} ms in vain until ${what} ${await state()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
 /* Questions for the simulator's demo persona. The first makes it call its tools, the second likewise but slowly enough to be
  * watched; the third has its length and rhythm prescribed, so that it is written for about five seconds (Gemini itself takes the brackets for
- * a part of the text). */
+ * a part of the text); the last is written for minutes: for tests that need an answer under way for as long as they last, and then stop it. */
 export const KITCHEN =
   "My kitchen is 4 by 3 metres, the cabinets are from 1990 and I have 15,000 dollars. Where do I start?";
 export const SLOW_KITCHEN = `${KITCHEN} [sim:delay=40ms]`;
 export const LONG =
   "Explain in detail, step by step, how a whole kitchen renovation goes from the first idea to the last day. [sim:words=600] [sim:delay=40ms]";
+export const ENDLESS = LONG.replace("words=600", "words=2000").replace("delay=40ms", "delay=250ms");
