@@ -4,7 +4,7 @@
 
 import { api, explain } from "./api.js";
 import { showBanner, hideBanner } from "./banners.js";
-import { $, h, icon, safeUrl } from "./dom.js";
+import { $, h, icon, safeUrl, showRows } from "./dom.js";
 import { formatMoney, parseCents, timesQuantity } from "./money.js";
 
 const LISTS = ["rooms", "tasks", "products"];
@@ -19,6 +19,8 @@ export class BoardView {
     this.stale = new Set();
     this.timer = 0;
     this.changes = new Map(); /* row id to its last change under way */
+    this.asked = 0; /* counts the reads: an answer that comes after that of a later one is old */
+    this.taken = new Map(); /* name of a list to the newest read that it is from */
     $("budget-edit").addEventListener("click", () => this.session && editBudget(this.session));
   }
 
@@ -52,6 +54,7 @@ export class BoardView {
 
   async read(names) {
     const session = this.session;
+    const mine = ++this.asked;
     if (!session) return;
     try {
       const reads = names.map(async (name) => {
@@ -60,7 +63,7 @@ export class BoardView {
           if (this.session?.id === session.id) this.session = row;
         } else {
           const rows = await api.all(`/api/sessions/${session.id}/${name}`);
-          if (this.session?.id === session.id) this.rows[name] = rows;
+          if (this.session?.id === session.id) this.takeRows(name, rows, mine);
         }
       });
       await Promise.all(reads);
@@ -72,6 +75,17 @@ export class BoardView {
         showBanner("board", { text: explain(error), action: { label: "Read again", run: () => this.refresh() } });
       }
     }
+  }
+
+  /* Rows just read, unless newer ones are here. A row that is being changed, or was since it was read, stays as it is. */
+  takeRows(name, rows, read) {
+    if (read < (this.taken.get(name) ?? 0)) return;
+    this.taken.set(name, read);
+    const known = new Map(this.rows[name].map((row) => [row.id, row]));
+    this.rows[name] = rows.map((row) => {
+      const here = known.get(row.id);
+      return here && (this.changes.has(row.id) || here.version > row.version) ? here : row;
+    });
   }
 
   /* The session's row was changed elsewhere in the page. */
@@ -99,15 +113,21 @@ export class BoardView {
   }
 
   list(name, item, none) {
-    $(name).replaceChildren(
-      ...this.rows[name].map((row) => {
-        const element = item(row);
-        element.dataset.id = row.id;
-        if (this.seen && !this.seen.has(row.id)) element.dataset.fresh = "true";
-        return element;
-      }),
-    );
+    const keyOf = (row) => JSON.stringify([row, this.session.currency, this.roomOf(row)?.name]);
+    const make = (row) => {
+      const element = item(row);
+      element.dataset.id = row.id;
+      return element;
+    };
+    for (const element of showRows($(name), this.rows[name], keyOf, make)) {
+      if (this.seen && !this.seen.has(element.dataset.id)) element.dataset.fresh = "true";
+      else delete element.dataset.fresh;
+    }
     if (this.rows[name].length === 0) $(name).append(h("li", { class: "none", text: none }));
+  }
+
+  roomOf(row) {
+    return row.roomId && this.rows.rooms.find((known) => known.id === row.roomId);
   }
 
   tellNews() {
@@ -221,7 +241,7 @@ export class BoardView {
       facts.push(`due ${new Date(row.dueAt).toLocaleDateString(undefined, { day: "numeric", month: "short" })}`);
     if (row.status === "in_progress") facts.push("in progress");
     if (row.status === "cancelled") facts.push("cancelled");
-    const room = row.roomId && this.rows.rooms.find((known) => known.id === row.roomId);
+    const room = this.roomOf(row);
     if (room) facts.push(room.name);
     return h(
       "li",

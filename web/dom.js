@@ -75,3 +75,24 @@ export function pause(ms, { signal, wake = [] } = {}) {
     for (const type of wake) window.addEventListener(type, finish);
   });
 }
+
+const shownRows = new WeakMap(); /* list to its rows: id to {key, element} */
+
+/* Makes `parent` show these rows in this order. A row whose key is the same as before keeps its element, untouched: one that is taken away
+ * between pressing and releasing the mouse button never gets the click. */
+export function showRows(parent, rows, keyOf, make) {
+  const before = shownRows.get(parent) ?? new Map();
+  const now = new Map();
+  for (const row of rows) {
+    const key = keyOf(row);
+    const known = before.get(row.id);
+    now.set(row.id, known?.key === key ? known : { key, element: make(row) });
+  }
+  shownRows.set(parent, now);
+  const elements = [...now.values()].map(({ element }) => element);
+  for (const child of [...parent.children]) if (!elements.includes(child)) child.remove();
+  elements.forEach((element, i) => {
+    if (parent.children[i] !== element) parent.insertBefore(element, parent.children[i] ?? null);
+  });
+  return elements;
+}

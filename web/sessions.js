@@ -3,7 +3,7 @@
 
 import { api, explain, newId } from "./api.js";
 import { showBanner } from "./banners.js";
-import { $, h, icon } from "./dom.js";
+import { $, h, icon, showRows } from "./dom.js";
 import { formatMoney, readAmount } from "./money.js";
 
 const CURRENCIES = ["USD", "EUR", "GBP", "CAD", "AUD", "CHF", "INR", "JPY", "MXN", "SEK"];
@@ -15,6 +15,7 @@ export class SessionsView {
     this.rows = [];
     this.cursor = null;
     this.openId = null;
+    this.removed = new Set(); /* ids: a list that was asked for before may still name them */
     $("session-new").addEventListener("click", () => this.create());
     $("sessions-more").addEventListener("click", () => this.attempt(() => this.load(true)));
   }
@@ -23,24 +24,31 @@ export class SessionsView {
     const page = await api.get(
       `/api/sessions?limit=50${more && this.cursor ? `&cursor=${encodeURIComponent(this.cursor)}` : ""}`,
     );
-    const known = new Set(page.data.map((row) => row.id));
-    this.rows = more ? [...this.rows.filter((row) => !known.has(row.id)), ...page.data] : page.data;
+    const read = page.data.filter((row) => !this.removed.has(row.id)).map((row) => this.newest(row));
+    const known = new Set(read.map((row) => row.id));
+    this.rows = more ? [...this.rows.filter((row) => !known.has(row.id)), ...read] : read;
     this.cursor = page.nextCursor;
     this.render();
     return this.rows;
   }
 
   async read(id) {
-    const row = await api.get(`/api/sessions/${id}`);
-    this.put(row);
-    return row;
+    return this.put(await api.get(`/api/sessions/${id}`));
+  }
+
+  /* The row as it is known by now: one that was read before the last change, and came after it, is old. */
+  newest(row) {
+    const here = this.rows.find((known) => known.id === row.id);
+    return here && here.version > row.version ? here : row;
   }
 
   put(row) {
+    const newest = this.newest(row);
     const at = this.rows.findIndex((known) => known.id === row.id);
-    if (at < 0) this.rows.unshift(row);
-    else this.rows[at] = row;
+    if (at < 0) this.rows.unshift(newest);
+    else this.rows[at] = newest;
     this.render();
+    return newest;
   }
 
   select(id) {
@@ -50,7 +58,12 @@ export class SessionsView {
 
   render() {
     const focused = document.activeElement?.closest?.("#sessions [data-focus]")?.dataset.focus;
-    $("sessions").replaceChildren(...this.rows.map((row) => this.item(row)));
+    showRows(
+      $("sessions"),
+      this.rows,
+      (row) => JSON.stringify([row, row.id === this.openId]),
+      (row) => this.item(row),
+    );
     $("sessions-empty").hidden = this.rows.length > 0;
     $("sessions-more").hidden = !this.cursor;
     if (focused) $("sessions").querySelector(`[data-focus="${focused}"]`)?.focus();
@@ -198,6 +211,7 @@ export class SessionsView {
     await this.attempt(
       async () => {
         await api.remove(`/api/sessions/${row.id}`);
+        this.removed.add(row.id);
         const at = this.rows.findIndex((known) => known.id === row.id);
         const { activeElement } = document;
         const isElsewhere = activeElement !== document.body && !$("sessions").contains(activeElement);
