@@ -40,9 +40,10 @@ const tiles = (page) =>
 
 const bySlot = (a, b) => a.slot - b.slot;
 
-/* Waits until the tiles are what status.json says at the same time, and gives them. */
-const agreed = (page) =>
-  until("the tiles are what status.json says", async () => {
+/* Waits until the tiles are what status.json says at the same time, all ready, and gives them. */
+const agreed = (page) => {
+  let seen = "";
+  const look = async () => {
     const { workers, generation } = await pool.status();
     const shown = (await tiles(page)).sort(bySlot);
     const said = workers.map(({ slot, pid, generation: its, state, restarts }) => ({
@@ -52,8 +53,12 @@ const agreed = (page) =>
       state,
       restarts,
     }));
-    return JSON.stringify(shown) === JSON.stringify(said.sort(bySlot)) ? { generation, workers: shown } : null;
-  });
+    seen = `shown: ${JSON.stringify(shown)}, said: ${JSON.stringify(said.sort(bySlot))}`;
+    const isSame = JSON.stringify(shown) === JSON.stringify(said);
+    return isSame && said.every(({ state }) => state === "ready") ? { generation, workers: shown } : null;
+  };
+  return until("the tiles are what status.json says, and all ready", look, { state: () => seen });
+};
 
 test("the page and its files are served with a strict policy, to the operator alone", async () => {
   const html = await fetch(`${pool.adminUrl}/admin`);
@@ -152,7 +157,8 @@ test("drained and resumed are said plainly", () =>
     pool.signal("SIGWINCH");
     await page.waitForSelector(".notice[data-key=drained]");
     assert.equal(await page.textContent("#state"), "drained");
-    assert.equal((await fetch(`${pool.url}/`)).status, 503);
+    /* A connection from before may still be one of a worker on its way out. */
+    await until("everything is answered with 503", async () => (await fetch(`${pool.url}/`)).status === 503);
     pool.signal("SIGHUP");
     await page.waitForSelector("#state[data-state=running]");
     assert.equal(await page.locator(".notice").count(), 0);
@@ -185,8 +191,10 @@ test("a page that nobody sees asks nothing", () =>
       document.dispatchEvent(new Event("visibilitychange"));
     });
     await page.waitForSelector("#pulse-dot[data-state=paused]");
-    /* One may be on its way; after that there is none for longer than the page waits between two. */
-    await page.waitForRequest("**/status.json", { timeout: 1500 }).catch(() => {});
+    /* Those made before are heard of before one more; after it there is none for longer than the page waits between two. */
+    const last = page.waitForRequest("**/admin?last");
+    await page.evaluate(() => fetch("/admin?last").then((response) => response.text()));
+    await last;
     await assert.rejects(page.waitForRequest("**/status.json", { timeout: 3000 }), /Timeout/);
     const asked = page.waitForRequest("**/status.json");
     await page.evaluate(() => {
@@ -199,10 +207,14 @@ test("a page that nobody sees asks nothing", () =>
 
 test("plots have points with their values, under the pointer, the arrow keys and in a table", () =>
   onPage(async (page) => {
-    await until("three rows with requests", async () => {
-      await Promise.all(Array.from({ length: 20 }, () => fetch(`${pool.url}/health/live`).then((r) => r.text())));
-      return (await pool.status()).samples.filter(({ requests }) => requests > 0).length >= 3;
-    });
+    await until(
+      "three rows with requests",
+      async () => {
+        await Promise.all(Array.from({ length: 20 }, () => fetch(`${pool.url}/health/live`).then((r) => r.text())));
+        return (await pool.status()).samples.filter(({ requests }) => requests > 0).length >= 3;
+      },
+      { deadlineMs: 180000 },
+    );
     for (const [id, keys] of [
       ["plot-rate", ["rate", "errors"]],
       ["plot-latency", ["p50", "p99"]],
@@ -218,9 +230,11 @@ test("plots have points with their values, under the pointer, the arrow keys and
         `times at the axis: ${labels}`,
       );
       assert.ok(labels.length >= 5, `values at the axis: ${labels}`);
-      const box = await svg.boundingBox();
-      await page.mouse.move(box.x + box.width - 14, box.y + 60);
-      await page.waitForSelector(`#${id} .tip:not([hidden])`);
+      await until("the tip is shown", async () => {
+        const box = await svg.boundingBox(); /* it may move while what is above it changes */
+        await page.mouse.move(box.x + box.width - 14, box.y + 60);
+        return page.isVisible(`#${id} .tip`);
+      });
       assert.match(await page.textContent(`#${id} .tip`), /^\d\d:\d\d:\d\d/);
       await page.mouse.move(0, 0);
       await page.waitForSelector(`#${id} .tip`, { state: "hidden" });

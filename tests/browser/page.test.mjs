@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { KITCHEN, LONG, SLOW_KITCHEN, server } from "../clients/support.mjs";
+import { ENDLESS, KITCHEN, SLOW_KITCHEN, server } from "../clients/support.mjs";
 import {
   accessibilityTree,
   ask,
@@ -89,7 +89,7 @@ test("on a phone the panes are tabs and nothing is wider than the screen", () =>
       await finished(page);
       assert.equal(await wide(), false);
       assert.equal(await page.isVisible("#pane-board"), false);
-      assert.equal(await page.isVisible("#tab-news"), true, "the tab says that rows have appeared");
+      await page.waitForSelector("#tab-news:visible"); /* the tab says that rows have appeared */
       await page.tap("#tabs [data-pane=board]");
       await page.waitForSelector("#rooms .row >> text=/kitchen/i");
       assert.equal(await page.isVisible("#pane-chat"), false);
@@ -130,10 +130,10 @@ test("everything can be done with the keyboard, with the focus always to be seen
     await page.keyboard.press("Shift+Tab");
     assert.match(await focused(), /Skip to the question box/);
     await page.keyboard.press("Enter");
-    assert.equal(await focused(), "composer-text");
+    await page.waitForFunction(() => document.activeElement.id === "composer-text");
     await page.keyboard.type("A small bath");
     await page.keyboard.press("Shift+Enter");
-    await page.keyboard.type(LONG);
+    await page.keyboard.type(ENDLESS);
     await page.keyboard.press("Enter");
     await writing(page);
     assert.match(await page.textContent(".question"), /A small bath/);
@@ -168,7 +168,7 @@ test("everything can be done with the keyboard, with the focus always to be seen
       );
     await page.focus("#sessions button[aria-label^=Rename]");
     await page.keyboard.press("Enter");
-    assert.equal(await page.evaluate(() => document.activeElement.name), "title");
+    await page.waitForFunction(() => document.activeElement.name === "title");
     await page.keyboard.press("Escape");
     await page.waitForFunction(() => document.activeElement.getAttribute("aria-label")?.startsWith("Rename"));
   }));
@@ -235,12 +235,13 @@ for (const colorScheme of ["light", "dark"]) {
         await finished(page);
         await page.waitForSelector("#tasks .row");
         await page.locator("#tasks input").first().check();
-        await ask(page, LONG);
+        await ask(page, ENDLESS);
         await writing(page);
         const poor = await poorContrasts(page);
         await shot(page, colorScheme);
         assert.deepEqual(poor, []);
-        await page.click("#stop").catch(() => {});
+        await page.click("#stop");
+        await page.waitForSelector(".answer[data-state=stopped]");
       },
       { colorScheme },
     ));
@@ -249,7 +250,7 @@ for (const colorScheme of ["light", "dark"]) {
 test("who wants less motion gets none", () =>
   withPage(
     async (page) => {
-      await ask(page, LONG);
+      await ask(page, ENDLESS);
       await writing(page);
       assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
       await page.click("#stop");

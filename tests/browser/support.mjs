@@ -38,6 +38,7 @@ export async function startBrowser() {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
     args: FLAGS,
+    timeout: 180000,
     env: { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home, LANG: "C.UTF-8" },
   });
 }
@@ -55,8 +56,8 @@ export async function withPage(
   { at = "/", base = server, expected = null, ready = "#connection[data-state=live]", ...context } = {},
 ) {
   const made = await browser.newContext({ viewport: { width: 1360, height: 850 }, locale: "en-US", ...context });
+  made.setDefaultTimeout(60000);
   const page = await made.newPage();
-  page.setDefaultTimeout(20000);
   const faults = [];
   page.on("pageerror", (error) => faults.push(`exception: ${error.stack}`));
   page.on(
@@ -102,7 +103,7 @@ export async function ask(page, text) {
 /* The text of the last answer as shown. */
 export const answerText = (page) => page.locator(".answer").last().locator(".answer-body").innerText();
 
-export const finished = (page, count = 1, timeout = 60000) =>
+export const finished = (page, count = 1, timeout = 120000) =>
   page.waitForFunction(
     (n) =>
       document.querySelectorAll(".answer:not([data-state=streaming])").length >= n &&
@@ -233,16 +234,16 @@ export async function startProxy() {
   };
 }
 
-/* Texts with less than 4.5 to 1 against what is below them, once nothing moves any more. */
+/* Texts with less than 4.5 to 1 against what is below them, at a moment in which nothing fades or moves. */
 export async function poorContrasts(page) {
-  await page.evaluate(() =>
-    Promise.all(
+  return page.evaluate(async () => {
+    const moving = () =>
       document
         .getAnimations()
-        .map((animation) => (animation.effect.getTiming().iterations === Infinity ? null : animation.finished)),
-    ),
-  );
-  return page.evaluate(() => {
+        .filter(({ effect, playState }) => playState !== "finished" && effect.getTiming().iterations !== Infinity);
+    /* What is taken away while it moves never comes to its end. */
+    for (let now = moving(); now.length > 0; now = moving())
+      await Promise.allSettled(now.map((animation) => animation.finished));
     const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
     const rgba = (color) => {
       canvas.clearRect(0, 0, 1, 1);
