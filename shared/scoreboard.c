@@ -5,6 +5,7 @@
 #include "shared/scoreboard.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -242,7 +243,12 @@ struct scoreboard_measures *scoreboard_measure(const struct scoreboard *board)
 
 	must(sum != NULL);
 	for (int i = 0; i < MEASURE_TRIES; i++) {
-		uint32_t before = read_begin(board);
+		uint32_t before;
+
+		/* The supervisor may have lost the processor in the middle: without it all tries could see the same half. */
+		if (i > 0)
+			(void)sched_yield();
+		before = read_begin(board);
 
 		memset(sum, 0, sizeof *sum);
 		add_measures(board, sum, &board->retired_measures);
