@@ -126,7 +126,7 @@ sub wait_for {
 # One request on a connection of its own: { status, head, body }; status 0 with {error} when there is no whole answer.
 sub ask {
     my ( $port, $method, $path, %o ) = @_;
-    my $limit  = $o{limit} || 20;
+    my $limit  = $o{limit} || 60;
     my $socket = IO::Socket::INET->new( PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => $limit )
       or return { status => 0, error => "connect: $!", head => '', body => '' };
     my $body = defined $o{body} ? ( ref $o{body} ? encode_json( $o{body} ) : $o{body} ) : '';
@@ -168,7 +168,7 @@ sub json_of {
 
 # ---- load ------------------------------------------------------------------------------------------------------------
 
-# So many clients, each asking over and over on new connections, until load_stop.
+# So many clients, each asking over and over on new connections, until load_stop. Each has had an answer when this returns.
 sub load_start {
     my ( $clients, @question ) = @_;
     my @load;
@@ -176,20 +176,22 @@ sub load_start {
         pipe my $read, my $write or die "pipe: $!";
         my $pid = fork // die "fork: $!";
         if ( !$pid ) {
-            my ( $is_over, %count ) = (0);
+            my ( $is_over, $asked, %count ) = ( 0, 0 );
             local $SIG{TERM} = sub { $is_over = 1 };
-            while ( !$is_over ) {
+            while ( !$is_over || $asked < 10 ) {
                 my $answer = ask(@question);
                 $count{ $answer->{status} || $answer->{error} }++;
+                syswrite $write, '.' if $asked++ == 0;
                 sleep 0.003;
             }
-            print {$write} encode_json( \%count );
+            syswrite $write, encode_json( \%count );
             close $write;
             exit 0;
         }
         close $write;
         push @load, { pid => $pid, read => $read };
     }
+    for my $client (@load) { read $client->{read}, my $dot, 1 }
     return \@load;
 }
 

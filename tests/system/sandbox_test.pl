@@ -97,7 +97,7 @@ my @properties = sandbox();
 check 'the sandbox is that of the unit' => sub {
     fail("only @properties") if @properties < 30;
     out_of('systemd-sysusers');
-    wait_for( 'PostgreSQL', 30, sub { my ($code) = inside('pg_isready -q'); $code == 0 } );
+    wait_for( 'PostgreSQL', 90, sub { my ($code) = inside('pg_isready -q'); $code == 0 } );
     out_of(q{psql -qAt -U postgres -c "CREATE ROLE renovationd LOGIN CREATEDB PASSWORD 'secret'"});
     my $status = out_of("systemd-run --quiet --wait --pipe --collect @properties cat /proc/self/status");
     fail($status) if $status !~ /^Seccomp:\s+2$/m || $status !~ /^CapBnd:\s+0+$/m || $status !~ /^NoNewPrivs:\s+1$/m;

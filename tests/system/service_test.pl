@@ -28,7 +28,7 @@ my @keys     = qw(AIzaSySimulatorTestKey0123456789abcdefg AIzaSyAnotherSimulator
 # The model, for which these keys are good.
 sub simulator_start {
     out_of( "systemd-run -q --unit=gemini-sim --property=Type=exec gemini-sim --port $simulator --chunk-delay-ms 5 " . join ' ', map { "--api-key $_" } @_ );
-    wait_for( 'the simulator', 20, sub { ask( $simulator, 'GET', '/sim/stats' )->{status} == 200 } );
+    wait_for( 'the simulator', 90, sub { ask( $simulator, 'GET', '/sim/stats' )->{status} == 200 } );
 }
 sub simulator_stop { out_of('systemctl stop gemini-sim') }
 
@@ -50,11 +50,9 @@ my ( $token, $session, $conversation ); # of the first question's owner
 # The service answers without a single failure while `code` runs, but those that `allowed` matches.
 sub under_load {
     my ( $code, $allowed ) = @_;
-    my $load = load_start( 4, $port, 'GET', "/api/sessions/$session", token => $token, limit => 30 );
+    my $load = load_start( 4, $port, 'GET', "/api/sessions/$session", token => $token, limit => 60 );
     my $error;
-    sleep 0.3;
     eval { $code->(); 1 } or $error = $@;
-    sleep 0.3;
     my $seen = load_stop($load);
     fail($error) if defined $error;
     my @bad = grep { $_ ne '200' && !( $allowed && /$allowed/ ) } sort keys %{$seen};
@@ -69,15 +67,23 @@ sub answer_of {
     my $turn = json_of( ask( $port, 'POST', "/api/conversations/$conversation/messages", token => $token, body => { content => $question } ), 202 )->{turn}{id};
     my ( $state, $answer ) = ('');
     eval {
-        wait_for( 'the answer', 20, sub { $answer = ask( $port, 'GET', "/api/turns/$turn", token => $token ); ( $state = json_of( $answer, 200 )->{status} ) =~ /^(?:completed|failed|cancelled)$/ } );
+        wait_for( 'the answer', 90, sub { $answer = ask( $port, 'GET', "/api/turns/$turn", token => $token ); ( $state = json_of( $answer, 200 )->{status} ) =~ /^(?:completed|failed|cancelled)$/ } );
     };
     fail( "the turn is: " . ( $answer ? $answer->{body} : $@ ) ) if $state ne 'completed';
     return;
 }
 
+# The manager reads what it is told a moment after it was said.
+sub wait_status_text {
+    my ($pattern) = @_;
+    my $text = '';
+    eval { wait_for( 'the status text', 90, sub { ( $text = status_text() ) =~ $pattern } ) } or fail("status text: $text, not $pattern");
+    return;
+}
+
 sub serves_after_change {
     my ($main) = @_;
-    wait_for( 'the service', 20, sub { is_active() && is_serving() } );
+    wait_for( 'the service', 90, sub { is_active() && is_serving() } );
     fail( "the main process is " . service_pid() . ", not $main" ) if service_pid() != $main;
     return;
 }
@@ -122,7 +128,7 @@ check 'exposure is at most 1.5' => sub {
 # ---- start -----------------------------------------------------------------------------------------------------------
 
 check( 'it starts, with its secrets from credentials' => sub {
-    wait_for( 'PostgreSQL', 30, sub { my ($code) = inside('pg_isready -q'); $code == 0 } );
+    wait_for( 'PostgreSQL', 90, sub { my ($code) = inside('pg_isready -q'); $code == 0 } );
     out_of(q{psql -qAt -U postgres -c "CREATE ROLE renovationd LOGIN PASSWORD 'secret'" -c 'CREATE DATABASE renovationd OWNER renovationd'});
     put_file( '/etc/credstore/renovationd.database-url',   "postgresql:///renovationd?host=/run/postgresql\n", '0600' );
     put_file( '/etc/credstore/renovationd.gemini-api-key', "$keys[0]\n",                                       '0600' );
@@ -181,7 +187,7 @@ check 'the journal has native fields' => sub {
     my $id     = 'system-test-request-1';
     my $answer = ask( $port, 'GET', '/api/sessions', token => $token, headers => { 'X-Request-Id' => $id, traceparent => '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' } );
     fail("answer $answer->{status}") if $answer->{status} != 200;
-    my $entry = wait_for( 'the entry', 10, sub { my @found = journal("REQUEST_ID=$id"); $found[0] } );
+    my $entry = wait_for( 'the entry', 90, sub { my @found = journal("REQUEST_ID=$id"); $found[0] } );
     my %expected = (
         PRIORITY => '6', SYSLOG_IDENTIFIER => 'renovationd-worker', _SYSTEMD_UNIT => 'renovationd.service', _TRANSPORT => 'journal',
         TRACE_ID => '4bf92f3577b34da6a3ce929d0e0e4736', RENOVATIOND_ROUTE => '/api/sessions', RENOVATIOND_STATUS => '200', RENOVATIOND_METHOD => 'GET'
@@ -192,7 +198,7 @@ check 'the journal has native fields' => sub {
     fail( 'WORKER is ' . ( $entry->{WORKER} // 'absent' ) ) if ( $entry->{WORKER} // '' ) !~ /^\d+$/;
     fail("MESSAGE is $entry->{MESSAGE}") if $entry->{MESSAGE} !~ /^request .*status=200/;
     ask( $port, 'GET', '/api/sessions', token => 'wrong', headers => { 'X-Request-Id' => "$id-bad" } );
-    my $bad = wait_for( 'the entry of a refused request', 10, sub { my @found = journal("REQUEST_ID=$id-bad"); $found[0] } );
+    my $bad = wait_for( 'the entry of a refused request', 90, sub { my @found = journal("REQUEST_ID=$id-bad"); $found[0] } );
     fail("a refused request has PRIORITY $bad->{PRIORITY}") if $bad->{PRIORITY} ne '4';
     my @supervisor = journal( 'SYSLOG_IDENTIFIER=renovationd', '_TRANSPORT=journal' );
     fail('the supervisor wrote nothing') if !@supervisor;
@@ -201,7 +207,7 @@ check 'the journal has native fields' => sub {
 check 'a restart of journald loses no entry of what follows' => sub {
     out_of('systemctl restart systemd-journald');
     ask( $port, 'GET', '/api/sessions', token => $token, headers => { 'X-Request-Id' => 'after-journald' } );
-    wait_for( 'the entry', 10, sub { journal('REQUEST_ID=after-journald') } );
+    wait_for( 'the entry', 90, sub { journal('REQUEST_ID=after-journald') } );
 };
 
 check 'a log file in its folder is reopened by SIGUSR1' => sub {
@@ -210,22 +216,25 @@ check 'a log file in its folder is reopened by SIGUSR1' => sub {
     my $ask  = sub {
         my ( $id, $where ) = @_;
         ask( $port, 'GET', '/api/sessions', token => $token, headers => { 'X-Request-Id' => $id } );
-        wait_for( "the line of $id in $where", 10, sub { my ($code) = inside("grep -q '\"request_id\":\"$id\"' $where"); $code == 0 } );
+        wait_for( "the line of $id in $where", 90, sub { my ($code) = inside("grep -q '\"request_id\":\"$id\"' $where"); $code == 0 } );
     };
     $ask->( 'before-rotation', $file );
     out_of("mv $file $file.1 && systemctl kill -s USR1 --kill-whom=main renovationd");
-    wait_for( 'the new file', 10, sub { my ($code) = inside("test -s $file"); $code == 0 } );
+    wait_for( 'the new file', 90, sub { my ($code) = inside("test -s $file"); $code == 0 } );
     # The workers' turn comes a moment after the supervisor's.
-    wait_for(
-        'the workers', 10,
-        sub {
-            for my $pid ( workers() ) {
-                my ( undef, $link ) = inside("readlink /proc/$pid/fd/2");
-                return 0 if $link ne "$file\n";
+    my $wait_workers = sub {
+        wait_for(
+            'the workers', 90,
+            sub {
+                for my $pid ( workers() ) {
+                    my ( undef, $link ) = inside("readlink /proc/$pid/fd/2");
+                    return 0 if $link ne "$file\n";
+                }
+                return 1;
             }
-            return 1;
-        }
-    );
+        );
+    };
+    $wait_workers->();
     $ask->( 'after-rotation', $file );
     my ($mode) = out_of("stat -c '%a %U' $file");
     fail("the file is $mode") if $mode !~ /^6[04]0 renovationd$/;
@@ -234,6 +243,7 @@ check 'a log file in its folder is reopened by SIGUSR1' => sub {
     my ($script) = out_of("cat $examples/logrotate/renovationd") =~ /^\s*postrotate\n(.*?)^\s*endscript$/ms or fail('no postrotate');
     put_file( '/root/postrotate', $script, '0600' );
     out_of("mv $file $file.2 && sh /root/postrotate && test -e $file");
+    $wait_workers->();
     $ask->( 'after-postrotate', $file );
     out_of('systemctl stop renovationd');
     my $said = out_of('sh /root/postrotate');
@@ -250,7 +260,7 @@ check 'systemctl reload brings new workers and the new configuration' => sub {
     under_load( sub { out_of('systemctl reload renovationd') } );
     serves_after_change($main);
     wait_for( 'the old workers to leave', 90, sub { my %now = map { $_ => 1 } workers(); keys %now == 3 && !grep { $now{$_} } @before } );
-    fail( 'status text: ' . status_text() ) if status_text() !~ /3 of 3 workers ready/;
+    wait_status_text(qr/3 of 3 workers ready/);
 };
 
 check 'a bad configuration fails the reload and changes nothing' => sub {
@@ -259,12 +269,12 @@ check 'a bad configuration fails the reload and changes nothing' => sub {
     put_file( $conf, "workers = 3;\nwokers = 4;\n", '0644' );
     my ( $code, $text ) = inside('systemctl reload renovationd');
     fail("systemctl reload exited with 0: $text") if $code == 0;
-    fail( 'status text: ' . status_text() ) if status_text() !~ /REJECTED: .*wokers/;
+    wait_status_text(qr/REJECTED: .*wokers/);
     serves_after_change($main);
     fail('workers were replaced') if "@{[ sort( workers() ) ]}" ne "@before";
     put_file( $conf, $good, '0644' );
     out_of('systemctl reload renovationd');
-    fail( 'status text: ' . status_text() ) if status_text() =~ /REJECTED/;
+    wait_status_text(qr/^(?!.*REJECTED)/);
     serves_after_change($main);
 };
 
@@ -272,7 +282,7 @@ check 'SIGHUP alone reloads too' => sub {
     my $main   = service_pid();
     my @before = workers();
     out_of('systemctl kill -s HUP --kill-whom=main renovationd');
-    wait_for( 'new workers', 30, sub { my %old = map { $_ => 1 } @before; ( grep { !$old{$_} } workers() ) >= 2 } );
+    wait_for( 'new workers', 90, sub { my %old = map { $_ => 1 } @before; ( grep { !$old{$_} } workers() ) >= 2 } );
     serves_after_change($main);
 };
 
@@ -302,8 +312,8 @@ check 'SIGUSR2 upgrades in place: same main process, new program' => sub {
     under_load(
         sub {
             out_of('systemctl kill -s USR2 --kill-whom=main renovationd');
-            wait_for( 'the new program', 40, sub { my ( $code, $inode ) = inside("stat -L -c %i /proc/$main/exe"); chomp $inode; $code == 0 && $inode ne $old } );
-            wait_for( 'its workers', 40, sub { my %old = map { $_ => 1 } @before; is_active() && ( grep { !$old{$_} } workers() ) >= 2 && status_text() =~ /2 of 2 workers ready/ } );
+            wait_for( 'the new program', 90, sub { my ( $code, $inode ) = inside("stat -L -c %i /proc/$main/exe"); chomp $inode; $code == 0 && $inode ne $old } );
+            wait_for( 'its workers', 90, sub { my %old = map { $_ => 1 } @before; is_active() && ( grep { !$old{$_} } workers() ) >= 2 && status_text() =~ /2 of 2 workers ready/ } );
         }
     );
     serves_after_change($main);
@@ -332,7 +342,8 @@ check 'a changed credential comes in by a restart, which refuses no connection, 
     simulator_start( $keys[1] );
     put_file( '/etc/credstore/renovationd.gemini-api-key', "$keys[1]\n", '0600' );
     my ( $code, $text ) = inside('systemctl reload renovationd');
-    fail('a reload knows the new key') if $code == 0 || status_text() !~ /REJECTED: gemini/;
+    fail('a reload knows the new key') if $code == 0;
+    wait_status_text(qr/REJECTED: gemini/);
     under_load( sub { out_of('systemctl restart renovationd') } );
     answer_of('How long does screed dry?');
     simulator_stop();
@@ -355,9 +366,11 @@ check 'a stop within its own deadlines is not killed, however short TimeoutStopS
     fresh_start();
     # A request that never ends keeps a worker for shutdown_http_ms, three seconds.
     my $held = IO::Socket::INET->new( PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10 ) or fail("no connection: $@");
-    print {$held} "POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+    print {$held} "POST /api/tasks HTTP/1.1\r\nHost: x\r\nX-Owner-Token: $token\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+      . "Expect: 100-continue\r\n\r\n";
     $held->flush;
-    fail('it does not serve') if !is_serving();
+    my $said = <$held> // 'nothing';
+    fail("it does not wait for the body: $said") if $said !~ m{^HTTP/1\.1 100 };
     out_of('systemctl stop renovationd');
     my $result = join ' ', map { show($_) } qw(ActiveState Result ExecMainStatus);
     fail($result) if $result ne 'inactive success 0';
@@ -369,9 +382,9 @@ check 'a stop within its own deadlines is not killed, however short TimeoutStopS
 check 'with the socket unit the first connection starts it' => sub {
     out_of('systemctl start renovationd.socket');
     fail('the service runs already') if show('ActiveState') ne 'inactive';
-    my $answer = ask( $port, 'GET', '/health/ready', limit => 40 );
+    my $answer = ask( $port, 'GET', '/health/ready', limit => 90 );
     fail( "answer $answer->{status} " . ( $answer->{error} || '' ) ) if $answer->{status} != 200;
-    wait_for( 'the end of the start', 20, sub { is_active() } );
+    wait_for( 'the end of the start', 90, sub { is_active() } );
     under_load( sub { out_of('systemctl restart renovationd') } );
     fail( 'the socket is ' . show( 'ActiveState', 'renovationd.socket' ) ) if show( 'ActiveState', 'renovationd.socket' ) ne 'active';
     out_of('systemctl stop renovationd.socket renovationd.service');
@@ -385,7 +398,7 @@ check 'kill -9 of the main process leaves no orphan, is followed by a new one, a
     under_load(
         sub {
             out_of("kill -KILL $main");
-            wait_for( 'a new main process', 30, sub { is_active() && service_pid() != $main } );
+            wait_for( 'a new main process', 90, sub { is_active() && service_pid() != $main } );
         },
         # What the dead had accepted is lost.
         qr/reset|closed without|half an answer/
@@ -393,29 +406,30 @@ check 'kill -9 of the main process leaves no orphan, is followed by a new one, a
     my @left = grep { pid_is_alive($_) } @before;
     fail("old workers live on: @left") if @left;
     fail( 'restarts: ' . show('NRestarts') ) if show('NRestarts') ne '1';
-    my %group = map { $_ => 1 } cgroup_pids();
-    my @strays = grep { !$group{$_} } workers();
-    fail("workers outside of the control group: @strays") if @strays;
+    # Others may come or go between the two looks: one that is outside stays there.
+    my @strays;
+    my $look = sub { my @workers = workers(); my %group = map { $_ => 1 } cgroup_pids(); @strays = grep { !$group{$_} && pid_is_alive($_) } @workers; !@strays };
+    eval { wait_for( 'no worker outside', 20, $look ) } or fail("workers outside of the control group: @strays");
 };
 
 check 'kill -9 of a worker is mended by the service itself' => sub {
     my $main     = service_pid();
     my ($victim) = workers();
     out_of("kill -KILL $victim");
-    wait_for( 'another worker', 20, sub { my @now = workers(); @now == 2 && !grep { $_ == $victim } @now } );
+    wait_for( 'another worker', 90, sub { my @now = workers(); @now == 2 && !grep { $_ == $victim } @now } );
     serves_after_change($main);
 };
 
 check 'the watchdog ends a main process that hangs, and another one takes its place' => sub {
     out_of('mkdir -p /run/systemd/system/renovationd.service.d');
-    put_file( '/run/systemd/system/renovationd.service.d/watchdog.conf', "[Service]\nWatchdogSec=3\nTimeoutAbortSec=5\n", '0644' );
+    put_file( '/run/systemd/system/renovationd.service.d/watchdog.conf', "[Service]\nWatchdogSec=6\nTimeoutAbortSec=5\n", '0644' );
     out_of('systemctl daemon-reload');
     my $main   = fresh_start();
     my @before = workers();
-    sleep 4;
+    sleep 8;
     fail('the watchdog ended a healthy service') if service_pid() != $main || show('NRestarts') ne '0';
     out_of("kill -STOP $main");
-    wait_for( 'a new main process', 30, sub { is_active() && service_pid() != $main && is_serving() } );
+    wait_for( 'a new main process', 90, sub { is_active() && service_pid() != $main && is_serving() } );
     my @said = grep { ( $_->{MESSAGE} // '' ) =~ /Watchdog timeout/ } journal('UNIT=renovationd.service');
     fail('the watchdog said nothing') if !@said;
     my @left = grep { pid_is_alive($_) } $main, @before;
@@ -449,12 +463,12 @@ check 'where Gemini is not required it starts without it, and says so until it a
     out_of('systemctl reset-failed renovationd 2>/dev/null || true');
     simulator_stop();
     fresh_start( $good . "gemini_required = false;\n" );
-    fail( 'status text: ' . status_text() ) if status_text() !~ /; Gemini does not answer/;
+    wait_status_text(qr/; Gemini does not answer/);
     my $gemini = json_of( ask( $port, 'GET', '/health/ready' ), 200 )->{checks}{gemini}{status};
     fail("readiness says $gemini") if $gemini ne 'failing';
     simulator_start( $keys[0] );
     answer_of('How long does screed dry?');
-    wait_for( 'the status text', 20, sub { status_text() !~ /Gemini/ } );
+    wait_status_text(qr/^(?!.*Gemini)/);
     out_of('systemctl stop renovationd');
     put_file( $conf, $good, '0644' );
 };
@@ -463,10 +477,10 @@ check 'a start waits for a database that comes late' => sub {
     out_of('systemctl reset-failed renovationd 2>/dev/null || true');
     out_of('systemctl stop postgresql@15-main');
     out_of('systemctl start --no-block renovationd');
-    wait_for( 'a word about the wait', 20, sub { status_text() =~ /trying again/ } );
+    wait_for( 'a word about the wait', 90, sub { status_text() =~ /trying again/ } );
     fail( 'it is ' . show('ActiveState') ) if show('ActiveState') ne 'activating';
     out_of('systemctl start postgresql@15-main');
-    wait_for( 'the start', 40, sub { is_active() } );
+    wait_for( 'the start', 90, sub { is_active() } );
     fail( 'restarts: ' . show('NRestarts') ) if show('NRestarts') ne '0';
 };
 
@@ -475,19 +489,19 @@ check 'a start waits for a database that comes late' => sub {
 check 'a stop amid an answer is clean, within its deadline, and loses nothing' => sub {
     my $main = fresh_start();
     my $turn = json_of(
-        ask( $port, 'POST', "/api/conversations/$conversation/messages", token => $token, body => { content => 'Tell me a lot. [sim:chunks=200][sim:delay=30ms]' } ), 202 )->{turn}{id};
-    wait_for( 'the answer to begin', 20, sub { json_of( ask( $port, 'GET', "/api/turns/$turn", token => $token ), 200 )->{status} eq 'running' } );
+        ask( $port, 'POST', "/api/conversations/$conversation/messages", token => $token, body => { content => 'Tell me a lot. [sim:chunks=200][sim:delay=60ms]' } ), 202 )->{turn}{id};
+    wait_for( 'the answer to begin', 90, sub { json_of( ask( $port, 'GET', "/api/turns/$turn", token => $token ), 200 )->{status} eq 'running' } );
     my $start = time;
     out_of('systemctl stop renovationd');
     my $took = time - $start;
     fail( 'result ' . show('Result') . ', status ' . show('ExecMainStatus') ) if show('Result') ne 'success' || show('ExecMainStatus') ne '0';
-    fail("it took $took s") if $took > 12;
+    fail("it took $took s") if $took > 40;
     fail('processes are left') if workers() || cgroup_pids();
     my ($report) = reverse journal( 'EVENT=shutdown_report', "_PID=$main" );
     fail('no report in the journal') if !$report;
     fail("report: $report->{MESSAGE}") if ( $report->{RENOVATIOND_RESULT} // '' ) !~ /^(clean|forced)$/ || ( $report->{RENOVATIOND_LOST} // '' ) ne '0';
     out_of('systemctl start renovationd');
-    wait_for( 'the answer to be finished by the next start', 40, sub { json_of( ask( $port, 'GET', "/api/turns/$turn", token => $token ), 200 )->{status} eq 'completed' } );
+    wait_for( 'the answer to be finished by the next start', 90, sub { json_of( ask( $port, 'GET', "/api/turns/$turn", token => $token ), 200 )->{status} eq 'completed' } );
 };
 
 check 'systemctl enable ties it to the start of the machine' => sub {
