@@ -24,7 +24,7 @@ static void expect_whole(struct talk *t, const char *turn, const struct followed
 	cr_expect(!f->has_gap, "numbers have a gap:\n%s", f->events);
 	cr_expect_str_eq(json_at(answer, "content"), f->text);
 	cr_expect_str_eq(json_at(answer, "status"), "complete");
-	cr_expect_str_eq(json_at(body, "status"), "completed");
+	cr_expect_str_eq(json_at(body, "status"), "completed", "%s", json_object_to_json_string(body));
 	cr_expect_str_eq(json_at(body, "lastEventId"), f->last_id);
 	json_object_put(answer);
 	json_object_put(body);
@@ -83,6 +83,7 @@ Test(takeover, killed_writers_text_is_continued_exactly)
 		const char *turn = talk_ask(&t, LONG_ANSWER, "");
 
 		wait_events(&t, turn, events);
+		talk_wait_hushed(&t); /* or the next writer would meet it */
 		kill_writer(&t, turn);
 
 		struct followed f = talk_follow(&t, turn, "", 60000);
@@ -116,6 +117,7 @@ Test(takeover, two_deaths_in_one_answer)
 	wait_events(&t, turn, 15);
 	kill_writer(&t, turn);
 	wait_events(&t, turn, 35); /* the last of them are the second writer's */
+	talk_wait_hushed(&t);
 	kill_writer(&t, turn);
 
 	struct followed f = talk_follow(&t, turn, "", 60000);

@@ -127,6 +127,25 @@ void talk_hush(struct talk *t, int skip, int chunks)
 	reply_free(&r);
 }
 
+static bool is_hushed(void *arg)
+{
+	const struct talk *t = arg;
+	struct reply r = simulator_request(t->server, "GET", "/sim/faults", NULL);
+	struct json_object *rules = reply_json(&r);
+	int left = 0;
+
+	for (size_t i = 0; i < json_object_array_length(rules); i++)
+		left += json_object_get_int(json_object_at(json_object_array_get_idx(rules, i), "times"));
+	json_object_put(rules);
+	reply_free(&r);
+	return left == 0;
+}
+
+void talk_wait_hushed(struct talk *t)
+{
+	wait_until(is_hushed, t, "the model is asked for the answers that it shall not end", 30000);
+}
+
 struct json_object *talk_model_calls(struct talk *t)
 {
 	struct reply r = simulator_request(t->server, "GET", "/sim/log", NULL);

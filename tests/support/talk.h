@@ -44,6 +44,8 @@ void followed_free(struct followed *f);
 /* The simulator says only `chunks` chunks of the answer that it is asked for after `skip` others, then nothing until its caller leaves: the answer is sure to be
  * under way for as long as a test needs it. Whoever is asked to go on with it does so as usual. */
 void talk_hush(struct talk *t, int skip, int chunks);
+/* Waits until it was asked for all of these: whoever begins an answer shows its beginning before. */
+void talk_wait_hushed(struct talk *t);
 /* What the simulator was asked for answers so far: a list of the lines of its log (model, body, status), oldest first; put with json_object_put. */
 struct json_object *talk_model_calls(struct talk *t);
 /* The worker that writes a turn, from its lease; 0 when nobody does. */
