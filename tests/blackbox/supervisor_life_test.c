@@ -22,7 +22,7 @@ TestSuite(supervisor_life, .timeout = 300);
 /* ---- deaths ---------------------------------------------------------------------------------------------------- */
 
 #define REPLACED_MS 300 /* what is promised on a machine that does nothing else */
-#define SLOWNESS    5   /* by which a machine may be slower */
+#define SLOWNESS    10  /* by which a machine may be slower */
 #define TRIES       4   /* and there is the one that was busy just then */
 
 /* Kills it and waits for its successor, whose number of life is `epoch`. */
@@ -38,7 +38,7 @@ static int replace_ms(struct server *s, pid_t worker, int epoch)
 Test(supervisor_life, a_killed_worker_is_replaced_at_once_and_its_turns_are_handed_over)
 {
 	struct server *s = server_start((const char *[]) { "WORKERS=4", NULL });
-	int best_ms = INT_MAX, limit_ms = REPLACED_MS * SLOWNESS * (faults_in_sanitizer() ? 5 : 1);
+	int best_ms = INT_MAX, limit_ms = REPLACED_MS * SLOWNESS * (faults_in_sanitizer() ? 3 : 1);
 	pid_t workers[8];
 	char *line;
 
