@@ -553,11 +553,22 @@ void readers_send_away(struct chat *chat)
 		reader_send_away(chat->readers);
 }
 
+/* Its turn has ended and is gone from here: the rest and [DONE] come later in this turn of the loop. */
+static bool is_ending(const struct reader *r)
+{
+	return r->state == READER_RING && !r->is_blocked && !ring_is_live(r->ring);
+}
+
+static bool is_movable(const struct reader *r)
+{
+	return r->sse != NULL && r->query == NULL && chat_find(r->chat, &r->turn) == NULL && !is_ending(r);
+}
+
 bool readers_move_one(struct chat *chat)
 {
 	struct reader *r = chat->readers;
 
-	while (r != NULL && (r->sse == NULL || r->query != NULL || chat_find(chat, &r->turn) != NULL))
+	while (r != NULL && !is_movable(r))
 		r = r->next_of_all;
 	if (r == NULL)
 		return false;
