@@ -9,12 +9,14 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -408,13 +410,28 @@ static bool is_port_free(int port)
 	return is_free;
 }
 
+/* Other tests look for free ports too. A name without a file is ours until this process ends, and as wide as the ports are: a network namespace. */
+static bool claim_port(int port)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "renovationd-test-port-%d", port);
+
+	must(fd >= 0 && length > 0);
+	if (bind(fd, (struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) == 0)
+		return true;
+	(void)close(fd);
+	return false;
+}
+
 int free_port(void)
 {
 	int first = ephemeral_first(), port;
 
 	do
 		port = FREE_PORT_MIN + (int)arc4random_uniform((uint32_t)(first - FREE_PORT_MIN));
-	while (!is_port_free(port));
+	while (!is_port_free(port) || !claim_port(port));
 	return port;
 }
 

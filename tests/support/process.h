@@ -49,7 +49,7 @@ void wait_until(bool (*condition)(void *arg), void *arg, const char *what, int t
 int64_t now_ms(void);
 void pause_ms(int ms); /* only inside polling loops */
 
-/* A TCP port of 127.0.0.1 that was free a moment ago. */
+/* A TCP port of 127.0.0.1 that was free a moment ago. No other test gets it while this one runs. */
 int free_port(void);
 /* One that no other program gets while the descriptor is open: bound, but not listened on, so that a service that reuses addresses can come and go. */
 int reserve_port(int *port_out);
