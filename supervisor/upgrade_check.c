@@ -204,8 +204,11 @@ bool upgrade_check_ended(struct upgrade_check *check, pid_t pid, int status)
 
 void upgrade_check_cancel(struct upgrade_check *check)
 {
-	if (check->pid != 0)
+	/* Alone, too: it may not have come to make its own group yet. */
+	if (check->pid != 0) {
 		(void)kill(-check->pid, SIGKILL);
+		(void)kill(check->pid, SIGKILL);
+	}
 	end(check);
 }
 
