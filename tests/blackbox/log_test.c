@@ -414,8 +414,8 @@ static void send_hostile_bytes(void)
 		"GET /api/\x01\x02\x7f\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n",
 		"GET /api/%ff%fe%c0%af HTTP/1.1\r\nHost: a\r\n\r\n",
 		"GET /api/\xc3\x28\xe2\x82 HTTP/1.1\r\nHost: a\r\n\r\n", "G\"ET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		"GET /health HTTP/1.1\r\nHost: a\r\nX-Request-Id: a\",\"level\":\"x\r\n"
-		"traceparent: 00-\"\"\"\"-\xff-01\r\nX-Forwarded-For: \",\xff\xfe\r\n\r\n",
+		("GET /health HTTP/1.1\r\nHost: a\r\nX-Request-Id: a\",\"level\":\"x\r\n"
+		 "traceparent: 00-\"\"\"\"-\xff-01\r\nX-Forwarded-For: \",\xff\xfe\r\n\r\n"),
 		"GET /health HTTP/1.1\r\nHost: \"\xff\r\nX: \x80\"\r\n\r\n",
 		"\x16\x03\x01\x02\x00\x01\xfc\x03\x03\r\n\r\n", "\"}\n{\"level\":\"x\"}\r\n\r\n" };
 	static char nul[] = "GET /a\0b HTTP/1.1\r\nHost: a\0\r\n\r\n", longest[3000];
