@@ -76,13 +76,19 @@ static struct pool reload(struct server *s)
 	return p;
 }
 
-static struct server *start(const char *drain, const char *streams)
+static struct server *start_with(const char *drain, const char *streams, const char *preload, const char *switches)
 {
 	return server_start((const char *[]) { format("RENOVATIOND_DRAIN_TIMEOUT_MS=%s", drain),
 		format("RENOVATIOND_DRAIN_STREAMS_MS=%s", streams), "RENOVATIOND_HTTP_IDLE_TIMEOUT_MS=" NEVER,
 		"RENOVATIOND_GEMINI_FIRST_BYTE_TIMEOUT_MS=" NEVER, "RENOVATIOND_GEMINI_BETWEEN_BYTES_TIMEOUT_MS=" NEVER,
 		"RENOVATIOND_GEMINI_ATTEMPT_TIMEOUT_MS=" NEVER, "RENOVATIOND_CHAT_TIMEOUT_MS=" NEVER,
-		"RENOVATIOND_CHAT_LEASE_MS=" NEVER, "RENOVATIOND_HEARTBEAT_KILL_MS=" NEVER, NULL });
+		"RENOVATIOND_CHAT_LEASE_MS=" NEVER, "RENOVATIOND_DB_WAIT_TIMEOUT_MS=" NEVER,
+		"RENOVATIOND_HEARTBEAT_KILL_MS=" NEVER, preload, switches, NULL });
+}
+
+static struct server *start(const char *drain, const char *streams)
+{
+	return start_with(drain, streams, NULL, NULL);
 }
 
 static struct reply get(struct client *c, const char *path)
@@ -324,6 +330,92 @@ Test(drain, an_answer_goes_on_where_it_is_streamed)
 	read_on(&r);
 	expect_whole(s, &r);
 	wait_until(are_gone, &old, "the writer leaves after its answer", WAIT_MS);
+	talk_fini(&t);
+	server_end(&s);
+}
+
+static long count_sessions(struct server *s, const char *which)
+{
+	return cluster_count(s->cluster, s->database,
+		format("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+		       "pg_backend_pid() "
+		       "AND %s",
+			which));
+}
+
+static bool is_locked(void *arg)
+{
+	return count_sessions(arg, "query LIKE '%pg_sleep(250)%' AND wait_event = 'PgSleep'") == 1;
+}
+
+static bool is_storing(void *arg)
+{
+	return count_sessions(arg, "wait_event_type = 'Lock'") == 1;
+}
+
+static bool has_stored(void *arg)
+{
+	return count_sessions(arg, "state <> 'idle'") == 0;
+}
+
+static pid_t first_alive(const struct pool *p)
+{
+	for (int i = 0; i < p->count; i++)
+		if (pid_is_alive(p->pids[i]))
+			return p->pids[i];
+	cr_assert(false, "all are gone");
+	return 0;
+}
+
+static bool is_busy(void *arg)
+{
+	return atomic_load(&((struct switches *)arg)->is_busy) == 1;
+}
+
+/* The writer learns that the end is stored in the very turn of its loop in which it is to look for readers to move: both wait until it looks at events again. */
+static void end_while_busy(struct server *s, struct switches *switches, pid_t writer)
+{
+	int64_t until;
+
+	wait_until(is_storing, s, "the end of the answer is being stored", WAIT_MS);
+	atomic_store(&switches->busy_pid, (int)writer);
+	wait_until(is_busy, switches, "the writer's loop does nothing", WAIT_MS);
+	free(cluster_sql(s->cluster, s->database,
+		"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(250)%' AND "
+		"pid <> pg_backend_pid() AND datname = current_database()"));
+	wait_until(has_stored, s, "the end of the answer is stored", WAIT_MS);
+	for (until = now_ms() + 500; now_ms() < until;)
+		pause_ms(10);
+	atomic_store(&switches->busy_pid, 0);
+}
+
+Test(drain, an_answer_that_ends_when_readers_are_moved_ends_where_it_is_streamed)
+{
+	struct switches *switches;
+	struct server *s;
+	struct process *holder;
+	struct talk t;
+	struct reading r;
+	struct pool old;
+
+	if (faults_in_sanitizer())
+		cr_skip_test("nothing can be preloaded before a sanitizer");
+	switches = switches_open();
+	s = start_with(NEVER, NEVER, switches_preload(), switches_file());
+	holder = process_start(
+		(const char *[]) { "psql", cluster_url(s->cluster, s->database), "-c",
+			"begin; lock table renovationd.turn_steps in share mode; select pg_sleep(250)", NULL },
+		NULL);
+	wait_until(is_locked, s, "the table is locked", WAIT_MS);
+	talk_init(&t, s);
+	open_asking(&r, &t, "How long does screed dry?");
+	client_disconnect(&t.client);
+	old = reload(s);
+	wait_until(is_one_left, &old, "only the writer stays", WAIT_MS);
+	end_while_busy(s, switches, first_alive(&old));
+	read_on(&r);
+	expect_whole(s, &r);
+	process_end(&holder);
 	talk_fini(&t);
 	server_end(&s);
 }
