@@ -163,10 +163,12 @@ export async function until(what, look, { deadlineMs = 60000, state = () => "" }
 
 /* Questions for the simulator's demo persona. The first makes it call its tools, the second likewise but slowly enough to be
  * watched; the third has its length and rhythm prescribed, so that it is written for about five seconds (Gemini itself takes the brackets for
- * a part of the text); the last is written for minutes: for tests that need an answer under way for as long as they last, and then stop it. */
+ * a part of the text), the fourth for ten; the last is written for minutes: for tests that need an answer under way for as long as they last, and then
+ * stop it. */
 export const KITCHEN =
   "My kitchen is 4 by 3 metres, the cabinets are from 1990 and I have 15,000 dollars. Where do I start?";
 export const SLOW_KITCHEN = `${KITCHEN} [sim:delay=40ms]`;
 export const LONG =
   "Explain in detail, step by step, how a whole kitchen renovation goes from the first idea to the last day. [sim:words=600] [sim:delay=40ms]";
+export const LONGER = LONG.replace("delay=40ms", "delay=80ms");
 export const ENDLESS = LONG.replace("words=600", "words=2000").replace("delay=40ms", "delay=250ms");
