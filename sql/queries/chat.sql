@@ -169,9 +169,9 @@ SELECT id, active_turn_id FROM conversations WHERE owner_id = $1 AND chat_key = 
 -- statement: chat_history
 -- kind: read
 -- params: owner uuid, turn uuid, turns_max int, bytes_max int, turns_min int
--- result: kind text, body text, model text, call_id text, name text
+-- result: kind text, body text, model text, call_id text, name text, is_cancelled bool
 WITH mine AS (
-	SELECT t.conversation_id, q.seq, q.text, c.session_id FROM turns t
+	SELECT t.conversation_id, q.seq, q.text, c.session_id, t.cancel_requested_at IS NOT NULL AS is_cancelled FROM turns t
 		JOIN chat_messages q ON q.owner_id = $1 AND q.id = t.user_message_id
 		JOIN conversations c ON c.owner_id = $1 AND c.id = t.conversation_id
 	WHERE t.owner_id = $1 AND t.id = $2
@@ -208,4 +208,4 @@ WITH mine AS (
 		NULL, NULL, NULL
 	FROM mine JOIN renovation_sessions s ON s.owner_id = $1 AND s.id = mine.session_id
 )
-SELECT kind, body, model, call_id, name FROM lines ORDER BY seq, step, ordinal;
+SELECT kind, body, model, call_id, name, (SELECT is_cancelled FROM mine) FROM lines ORDER BY seq, step, ordinal;

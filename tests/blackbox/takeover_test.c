@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/faults.h"
 #include "tests/support/talk.h"
 
 TestSuite(takeover, .timeout = 300);
@@ -201,6 +202,14 @@ static void expect_two_tasks(struct talk *t, const char *turn)
 		2);
 }
 
+static void stop_turn(struct talk *t, const char *turn)
+{
+	struct reply r = client_request(&t->client, "POST", format("/api/turns/%s/cancel", turn), NULL, NULL);
+
+	cr_expect_eq(r.status, 200, "%d %s", r.status, r.body);
+	reply_free(&r);
+}
+
 struct window {
 	const char *table; /* the write that dawdles */
 	const char *when;  /* which rows */
@@ -324,6 +333,57 @@ Test(takeover, death_between_the_stored_question_and_its_answer)
 	json_object_put(answer);
 	followed_free(&f);
 	reply_free(&r);
+	talk_fini(&t);
+	server_end(&s);
+}
+
+struct row {
+	struct server *server;
+	const char *turn;
+	const char *condition; /* on it, in SQL */
+};
+
+static bool is_so(void *arg)
+{
+	const struct row *row = arg;
+
+	return cluster_count(row->server->cluster, row->server->database,
+		       format("SELECT count(*) FROM renovationd.turns WHERE id = '%s' AND %s", row->turn,
+			       row->condition)) == 1;
+}
+
+/* The row says that the queued question is being answered, and its writer does not know yet: there is no ring, by which others find the writer. */
+Test(takeover, a_stop_that_comes_before_the_writer_has_begun_ends_the_answer)
+{
+	struct server *s = server_start((const char *[]) { PATIENT, "WORKERS=2", "RENOVATIOND_CHAT_LEASE_MS=600000",
+		"RENOVATIOND_HEARTBEAT_UNHEALTHY_MS=200000", "RENOVATIOND_HEARTBEAT_KILL_MS=300000", NULL });
+	struct talk t;
+	pid_t workers[3], writer;
+
+	workers_wait(s, 0, 2, 30000);
+	cr_assert_eq(server_workers(s, workers, 3), 2);
+	talk_init(&t, s);
+	talk_hush(&t, 0, 3);
+	talk_hush(&t, 1, 3);
+
+	const char *first = talk_ask(&t, LONG_ANSWER, ""), *second = talk_ask(&t, LONG_ANSWER, "");
+	struct row running = { s, second, "status = 'running'" }, ended = { s, second, "ended_at IS NOT NULL" };
+
+	hold_write(s, "turns", format("NEW.id = '%s' AND NEW.status = 'running'", second));
+	stop_turn(&t, first);
+	wait_until(is_sleeping, s, "the write that is held never came", 30000);
+	process_freeze(workers[0]);
+	process_freeze(workers[1]);
+	let_write(s);
+	wait_until(is_so, &running, "the second question is answered", 30000);
+	writer = talk_writer(&t, second);
+	cr_assert(writer == workers[0] || writer == workers[1], "%d", (int)writer);
+	process_thaw(writer == workers[0] ? workers[1] : workers[0]);
+	client_disconnect(&t.client);
+	stop_turn(&t, second);
+	process_thaw(writer);
+	wait_until(is_so, &ended, "the writer ends it", 30000);
+	cr_expect_str_eq(talk_status(&t, second), "cancelled");
 	talk_fini(&t);
 	server_end(&s);
 }

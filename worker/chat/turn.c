@@ -341,6 +341,8 @@ static void on_history(void *arg, enum error e, const struct db_result *r)
 	prompt_load(&t->prompt, r, (size_t)((double)o->chat_history_tokens * t->chat->bytes_per_token),
 		(int)o->chat_history_messages_min);
 	t->is_loaded = true;
+	/* Asked for before there was a ring, or when its writer was dead: nobody could be told. Who asks after this read finds the ring. */
+	t->is_cancelled = t->is_cancelled || db_result_bool(r, 0, 5);
 	if (t->is_resumed)
 		takeover_resume(t);
 	else if (t->is_cancelled)
