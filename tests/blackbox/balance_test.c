@@ -151,24 +151,16 @@ Test(balance, those_who_come_after_many_have_left_one_worker_go_there_first)
 	server_end(&s);
 }
 
-/* Asks for a reload; the generation that serves then. */
+/* Asks for a reload; the generation that serves then. Until they are told to leave, the old workers take connections like the others. */
 static uint32_t reload(struct server *s, const struct scoreboard *board)
 {
+	pid_t old[WORKERS];
+
+	cr_assert_eq(server_workers(s, old, WORKERS), WORKERS);
 	process_signal(s->supervisor, SIGHUP);
-	free(process_wait_error(s->supervisor, "\"result\":\"replaced\"", 20000));
+	free(process_wait_error(s->supervisor, "\"result\":\"replaced\"", 60000));
+	workers_wait_leaving(s, old, WORKERS);
 	return SCOREBOARD_GET(board->pool.generation);
-}
-
-/* Until it is told to leave, an old worker takes connections like the others. */
-static bool do_old_drain(void *arg)
-{
-	const struct scoreboard *board = arg;
-
-	for (int i = 0; i < SLOTS_MAX; i++)
-		if (SCOREBOARD_GET(board->slots[i].pid) != 0 && SCOREBOARD_GET(board->slots[i].generation) == 1 &&
-			SCOREBOARD_GET(board->slots[i].state) != WORKER_DRAINING)
-			return false;
-	return true;
 }
 
 Test(balance, new_workers_share_evenly_while_old_ones_drain)
@@ -179,7 +171,6 @@ Test(balance, new_workers_share_evenly_while_old_ones_drain)
 	uint32_t generation = reload(s, board);
 
 	cr_assert_eq(generation, 2);
-	wait_until(do_old_drain, board, "the old ones drain", 30000);
 	young = connect_evenly(s, board, generation, LONG_COUNT, LONG_COUNT);
 	disconnect_all(young, LONG_COUNT);
 	disconnect_all(old, LONG_COUNT);
@@ -264,7 +255,6 @@ Test(balance, no_new_worker_gets_less_than_its_part_while_old_ones_drain)
 	struct client *old = connect_all(s->port, LONG_COUNT);
 	uint32_t generation = reload(s, board);
 
-	wait_until(do_old_drain, board, "the old ones drain", 30000);
 	expect_fair(s, board, generation);
 	disconnect_all(old, LONG_COUNT);
 	board_close(&board);

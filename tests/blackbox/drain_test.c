@@ -47,10 +47,7 @@ static bool are_gone(void *arg)
 {
 	const struct pool *p = arg;
 
-	for (int i = 0; i < p->count; i++)
-		if (pid_is_alive(p->pids[i]))
-			return false;
-	return true;
+	return pids_are_gone(p->pids, p->count);
 }
 
 /* HUP; the workers of before drain and take no connections any more, others serve. */
@@ -321,12 +318,12 @@ Test(drain, an_answer_goes_on_where_it_is_streamed)
 
 	talk_init(&t, s);
 	/* The model answers when the others have gone. */
-	process_freeze(s->simulator->pid);
+	pid_freeze(s->simulator->pid);
 	open_asking(&r, &t, "How long does screed dry? [sim:chunks=20][sim:delay=20ms]");
 	client_disconnect(&t.client);
 	old = reload(s);
 	wait_until(is_one_left, &old, "only the writer stays", WAIT_MS);
-	process_thaw(s->simulator->pid);
+	pid_thaw(s->simulator->pid);
 	read_on(&r);
 	expect_whole(s, &r);
 	wait_until(are_gone, &old, "the writer leaves after its answer", WAIT_MS);
@@ -455,12 +452,12 @@ Test(drain, an_answer_that_takes_too_long_is_taken_over_at_once)
 /* Readers at one worker: the other takes no connection meanwhile. */
 static void open_at_other(struct reading *r, struct talk *t, const char *turn, pid_t frozen)
 {
-	process_freeze(frozen);
+	pid_freeze(frozen);
 	for (int i = 0; i < READERS; i++) {
 		open_reading(&r[i], t, turn);
 		read_first(&r[i]);
 	}
-	process_thaw(frozen);
+	pid_thaw(frozen);
 }
 
 /* When the last byte came to this machine's end of the connection, whenever it is read. */
@@ -527,7 +524,7 @@ Test(drain, readers_of_answers_that_others_write_are_moved_one_by_one)
 	talk_init(&t, s);
 	old.count = server_workers(s, old.pids, 64);
 	/* The model answers when they have moved. */
-	process_freeze(s->simulator->pid);
+	pid_freeze(s->simulator->pid);
 	turn.id = talk_ask(&t, "How long does screed dry? [sim:chunks=20]", "");
 	client_disconnect(&t.client);
 	wait_until(has_writer, &turn, "somebody writes it", WAIT_MS);
@@ -535,7 +532,7 @@ Test(drain, readers_of_answers_that_others_write_are_moved_one_by_one)
 	open_at_other(stay, &t, turn.id, other_than(&old, turn.writer));
 	(void)reload(s);
 	expect_one_by_one(move);
-	process_thaw(s->simulator->pid);
+	pid_thaw(s->simulator->pid);
 	for (int i = 0; i < READERS; i++) {
 		read_on(&stay[i]);
 		cr_expect(stay[i].is_done && !stay[i].is_told, "reader %d of the writer stayed", i);

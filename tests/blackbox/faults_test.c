@@ -204,10 +204,7 @@ static bool are_gone(void *arg)
 {
 	struct orphans *orphans = arg;
 
-	for (int i = 0; i < orphans->count; i++)
-		if (pid_is_alive(orphans->pids[i]))
-			return false;
-	return true;
+	return pids_are_gone(orphans->pids, orphans->count);
 }
 
 Test(faults, killed_supervisor_takes_its_workers_along_and_starts_again)

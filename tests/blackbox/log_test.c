@@ -295,10 +295,10 @@ Test(log, an_answer_that_waited_for_the_one_before_has_a_trace_of_its_own)
 	char trace[40] = "";
 
 	start("info", NULL);
-	process_freeze(server->simulator->pid);
+	pid_freeze(server->simulator->pid);
 	first = talk_ask(&talk, "x", "");
 	second = talk_ask(&talk, "y", "");
-	process_thaw(server->simulator->pid);
+	pid_thaw(server->simulator->pid);
 	json_object_put(wait_line("turn ended", "turn_id", first));
 	line = wait_line("turn ended", "turn_id", second);
 	for (const char *c = second; *c != '\0'; c++)

@@ -304,7 +304,7 @@ Test(metrics, the_accept_queue_is_told_by_the_supervisor_while_no_worker_moves)
 	wait_for("renovationd_workers{state=\"ready\"}", 2);
 	cr_assert_eq(server_workers(server, pids, 8), 2);
 	for (int i = 0; i < 2; i++)
-		pid_stop(pids[i]);
+		pid_freeze(pids[i]);
 	for (int i = 0; i < queued; i++) {
 		client_init(&waiting[i], server->port);
 		cr_expect(client_connect(&waiting[i]));
@@ -372,10 +372,10 @@ static void connect_both(struct client both[2])
 
 	cr_assert_eq(server_workers(server, pids, 8), 2);
 	for (int i = 0; i < 2; i++) {
-		pid_stop(pids[1 - i]);
+		pid_freeze(pids[1 - i]);
 		client_init(&both[i], server->port);
 		slots[i] = slot_of(&both[i]);
-		cr_assert_eq(kill(pids[1 - i], SIGCONT), 0);
+		pid_thaw(pids[1 - i]);
 	}
 	cr_assert_neq(slots[0], slots[1], "both have slot %d", slots[0]);
 }

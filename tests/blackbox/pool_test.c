@@ -285,7 +285,7 @@ Test(pool, a_draining_worker_is_hurried_and_then_killed_when_its_time_is_over)
 	struct scoreboard *board = board_open(s);
 
 	/* It never hears that it is to leave. */
-	process_freeze(only_worker(s));
+	pid_freeze(only_worker(s));
 	reload(s);
 	wait_log(s, "its time to drain is over");
 	wait_log(s, "it did not leave in time");

@@ -74,10 +74,7 @@ static bool are_gone(void *arg)
 {
 	const struct pool *before = arg;
 
-	for (int i = 0; i < before->count; i++)
-		if (pid_is_alive(before->pids[i]))
-			return false;
-	return true;
+	return pids_are_gone(before->pids, before->count);
 }
 
 /* A file for -c that can be written anew. */
@@ -734,10 +731,7 @@ static bool are_ended(void *arg)
 {
 	const struct sleepers *sleepers = arg;
 
-	for (int i = 0; i < sleepers->count; i++)
-		if (pid_is_alive(sleepers->pids[i]))
-			return false;
-	return true;
+	return pids_are_gone(sleepers->pids, sleepers->count);
 }
 
 /* In time: else it would be another exit code. */

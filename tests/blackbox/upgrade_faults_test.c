@@ -14,6 +14,7 @@
 
 #include "shared/inherit.h"
 #include "shared/must.h"
+#include "tests/support/faults.h"
 #include "tests/support/installation.h"
 #include "tests/support/talk.h"
 
@@ -77,10 +78,10 @@ Test(upgrade_faults, stop_outranks_an_upgrade_at_any_moment)
 
 	for (size_t i = 0; i < COUNT_OF(moments); i++) {
 		process_signal(s->supervisor, SIGUSR2);
-		process_wait_errors(s->supervisor, moments[i], 1);
+		log_wait_count(s->supervisor, moments[i], 1, INSTALLATION_WAIT_MS);
 		process_signal(s->supervisor, SIGTERM);
 		cr_expect_eq(process_wait(s->supervisor, WAIT_MS), 0, "%s", moments[i]);
-		cr_expect_eq(process_count_errors(s->supervisor, "\"event\":\"shutdown_report\""), 1, "%s", moments[i]);
+		cr_expect_eq(log_count(s->supervisor, "\"event\":\"shutdown_report\""), 1, "%s", moments[i]);
 		if (i + 1 < COUNT_OF(moments))
 			server_start_elsewhere(s);
 	}
@@ -99,12 +100,12 @@ Test(upgrade_faults, worker_that_dies_meanwhile_is_noticed_and_followed)
 	(void)kill(workers[0], SIGSTOP);
 	(void)kill(workers[1], SIGSTOP);
 	process_signal(s->supervisor, SIGUSR2);
-	process_wait_errors(s->supervisor, "\"msg\":\"upgrade begins\"", 1);
+	log_wait_count(s->supervisor, "\"msg\":\"upgrade begins\"", 1, INSTALLATION_WAIT_MS);
 	(void)kill(workers[0], SIGKILL);
-	process_wait_errors(s->supervisor, "\"msg\":\"service adopted\"", 1);
+	log_wait_count(s->supervisor, "\"msg\":\"service adopted\"", 1, INSTALLATION_WAIT_MS);
 	(void)kill(workers[1], SIGKILL);
-	process_wait_errors(s->supervisor, "\"msg\":\"upgrade done\"", 1);
-	process_wait_errors(s->supervisor, "\"signal\":\"SIGKILL\"", 2);
+	log_wait_count(s->supervisor, "\"msg\":\"upgrade done\"", 1, INSTALLATION_WAIT_MS);
+	log_wait_count(s->supervisor, "\"signal\":\"SIGKILL\"", 2, INSTALLATION_WAIT_MS);
 	expect_service(s);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
@@ -124,13 +125,13 @@ static bool answers(void *arg)
 static void settle(struct server *s)
 {
 	wait_until(answers, s, "the control socket answers", WAIT_MS);
-	process_wait_errors(s->supervisor, UPGRADE_ENDS, process_count_errors(s->supervisor, UPGRADE_BEGINS));
+	log_wait_count(s->supervisor, UPGRADE_ENDS, log_count(s->supervisor, UPGRADE_BEGINS), INSTALLATION_WAIT_MS);
 }
 
 /* The next upgrade has begun. */
 static void signal_upgrade(struct server *s, const int *together, size_t count)
 {
-	int before = process_count_errors(s->supervisor, UPGRADE_BEGINS);
+	int before = log_count(s->supervisor, UPGRADE_BEGINS);
 
 	/* It wakes up and finds all of them. */
 	process_signal(s->supervisor, SIGSTOP);
@@ -138,7 +139,7 @@ static void signal_upgrade(struct server *s, const int *together, size_t count)
 		process_signal(s->supervisor, together[i]);
 	process_signal(s->supervisor, SIGUSR2);
 	process_signal(s->supervisor, SIGCONT);
-	process_wait_errors(s->supervisor, UPGRADE_BEGINS, before + 1);
+	log_wait_count(s->supervisor, UPGRADE_BEGINS, before + 1, INSTALLATION_WAIT_MS);
 }
 
 Test(upgrade_faults, signals_that_come_together_end_in_one_good_service)
@@ -147,12 +148,12 @@ Test(upgrade_faults, signals_that_come_together_end_in_one_good_service)
 	struct server *s = installation_start(NULL);
 
 	for (int i = 0; i < 3; i++) {
-		int before = process_count_errors(s->supervisor, RELOAD_BEGINS);
+		int before = log_count(s->supervisor, RELOAD_BEGINS);
 
 		/* A reload that is asked for, or on its way, is overtaken; what comes later is refused, unless it comes too late for that. */
 		if (i > 0) {
 			process_signal(s->supervisor, SIGHUP);
-			process_wait_errors(s->supervisor, RELOAD_BEGINS, before + 1);
+			log_wait_count(s->supervisor, RELOAD_BEGINS, before + 1, INSTALLATION_WAIT_MS);
 		}
 		signal_upgrade(s, reload, i == 0 ? COUNT_OF(reload) : 0);
 		for (size_t j = 0; j < COUNT_OF(late); j++)
@@ -161,7 +162,7 @@ Test(upgrade_faults, signals_that_come_together_end_in_one_good_service)
 	}
 	cr_expect(process_is_running(s->supervisor));
 	cr_expect_eq(get_status(s->port, "/health"), 200);
-	cr_expect_eq(process_count_errors(s->supervisor, "\"result\":\"failed\""), 0);
+	cr_expect_eq(log_count(s->supervisor, "\"result\":\"failed\""), 0);
 	(void)upgrade(s, "done");
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
@@ -188,7 +189,7 @@ Test(upgrade_faults, configuration_that_breaks_after_the_check_brings_the_old_pr
 	expect_service(s);
 	/* And the old program knows its old configuration: a worker that dies is followed. */
 	process_signal(s->supervisor, SIGHUP);
-	process_wait_errors(s->supervisor, "rejected", 1);
+	log_wait_count(s->supervisor, "rejected", 1, INSTALLATION_WAIT_MS);
 	expect_service(s);
 	write_file(path, "workers = 2;\n");
 	installation_put("renovationd");
@@ -241,7 +242,7 @@ Test(upgrade_faults, drained_service_stays_drained_until_it_is_resumed)
 	process_signal(s->supervisor, SIGWINCH);
 	wait_until(is_drained, s, "the service is drained", WAIT_MS);
 	/* Else the upgrade overtakes it. */
-	process_wait_errors(s->supervisor, "\"event\":\"drain\",\"result\":\"replaced\"", 1);
+	log_wait_count(s->supervisor, "\"event\":\"drain\",\"result\":\"replaced\"", 1, INSTALLATION_WAIT_MS);
 	installation_put("renovationd");
 	(void)upgrade(s, "done");
 	cr_expect(is_drained(s));
@@ -260,9 +261,10 @@ Test(upgrade_faults, state_that_nobody_can_read_ends_the_service_in_order_with_6
 	installation_put_impostor("renovationd", "garble");
 	process_signal(s->supervisor, SIGUSR2);
 	cr_expect_eq(process_wait(s->supervisor, WAIT_MS), EXIT_STATE_CORRUPT);
-	cr_expect_eq(process_count_errors(s->supervisor, "cannot be read: workers are told to leave"), 1);
+	cr_expect_eq(log_count(s->supervisor, "cannot be read: workers are told to leave"), 1);
 	/* Each worker left in order, none was killed. */
-	process_wait_errors(s->supervisor, "\"msg\":\"stop begins\",\"service\":\"renovationd-worker\"", 2);
+	log_wait_count(
+		s->supervisor, "\"msg\":\"stop begins\",\"service\":\"renovationd-worker\"", 2, INSTALLATION_WAIT_MS);
 	server_end(&s);
 }
 
@@ -273,7 +275,8 @@ Test(upgrade_faults, variable_of_an_upgrade_is_not_believed_and_not_handed_on)
 	struct server *s = installation_start((const char *[]) { "RENOVATIOND_STATE_FD=1", NULL });
 	pid_t workers[8];
 
-	process_wait_errors(s->supervisor, "ignored: a variable of the environment that only an upgrade sets", 1);
+	log_wait_count(s->supervisor, "ignored: a variable of the environment that only an upgrade sets", 1,
+		INSTALLATION_WAIT_MS);
 	for (int i = 0; i < 2; i++) {
 		wait_until(has_two_workers, s, "two workers", WAIT_MS);
 		cr_assert_eq(server_workers(s, workers, 8), 2);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "shared/must.h"
+#include "tests/support/faults.h"
 #include "tests/support/installation.h"
 #include "tests/support/talk.h"
 
@@ -205,14 +206,14 @@ Test(upgrade, new_program_has_the_old_process_and_new_workers)
 	cr_expect_neq(installation_of(supervisor), old_program);
 	cr_expect_eq(installation_of(supervisor), installation_file("renovationd"));
 	cr_expect_eq(inode_of_listener(supervisor, s->port), listener);
-	process_wait_errors(s->supervisor, "\"msg\":\"worker ended\"", 2);
+	log_wait_count(s->supervisor, "\"msg\":\"worker ended\"", 2, INSTALLATION_WAIT_MS);
 	wait_for_workers(s, 2, after);
 	for (int i = 0; i < 2; i++) {
 		cr_expect_eq(installation_of(after[i]), installation_file("renovationd-worker"));
 		cr_expect(after[i] != before[0] && after[i] != before[1]);
 	}
 	cr_expect_eq(get_status(s->port, "/health"), 200);
-	cr_expect_eq(process_count_errors(s->supervisor, "\"level\":\"error\""), 0);
+	cr_expect_eq(log_count(s->supervisor, "\"level\":\"error\""), 0);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
 }
@@ -227,7 +228,8 @@ Test(upgrade, three_in_a_row_fail_no_request_and_leave_nothing_behind)
 	for (int i = 1; i <= 3; i++) {
 		installation_put("renovationd");
 		expect_upgrade(s);
-		process_wait_errors(s->supervisor, format("\"generation\":%d,\"cause\":\"asked to leave\"", i), 2);
+		log_wait_count(s->supervisor, format("\"generation\":%d,\"cause\":\"asked to leave\"", i), 2,
+			INSTALLATION_WAIT_MS);
 		if (i == 1)
 			descriptors = least_descriptors(s->supervisor->pid);
 	}
@@ -243,14 +245,14 @@ Test(upgrade, size_set_by_hand_stays_until_the_next_reload)
 	pid_t pids[8];
 
 	process_signal(s->supervisor, SIGTTIN);
-	process_wait_errors(s->supervisor, "\"msg\":\"worker ready\"", 3);
+	log_wait_count(s->supervisor, "\"msg\":\"worker ready\"", 3, INSTALLATION_WAIT_MS);
 	wait_for_workers(s, 3, pids);
 	installation_put("renovationd");
 	expect_upgrade(s);
-	process_wait_errors(s->supervisor, "\"generation\":1,\"cause\":\"asked to leave\"", 3);
+	log_wait_count(s->supervisor, "\"generation\":1,\"cause\":\"asked to leave\"", 3, INSTALLATION_WAIT_MS);
 	wait_for_workers(s, 3, pids);
 	process_signal(s->supervisor, SIGHUP);
-	process_wait_errors(s->supervisor, "\"generation\":2,\"cause\":\"asked to leave\"", 3);
+	log_wait_count(s->supervisor, "\"generation\":2,\"cause\":\"asked to leave\"", 3, INSTALLATION_WAIT_MS);
 	wait_for_workers(s, 2, pids);
 	cr_expect_eq(server_stop(s), 0);
 	server_end(&s);
@@ -281,7 +283,7 @@ Test(upgrade, answer_that_is_being_written_loses_and_repeats_nothing)
 	answer = talk_answer(&t, turn);
 	cr_expect_str_eq(json_at(answer, "content"), f.text);
 	json_object_put(answer);
-	process_wait_errors(s->supervisor, "\"msg\":\"upgrade done\"", 1);
+	log_wait_count(s->supervisor, "\"msg\":\"upgrade done\"", 1, INSTALLATION_WAIT_MS);
 	followed_free(&f);
 	followed_free(&undisturbed);
 	talk_fini(&t);
@@ -406,7 +408,7 @@ Test(upgrade, workers_that_do_not_start_bring_the_old_program_back)
 		cr_expect_not_null(strstr(text, "rolled back"), "%s", text);
 		cr_expect_eq(installation_of(supervisor), program);
 		cr_expect_neq(installation_of(supervisor), installation_file("renovationd"));
-		process_wait_errors(s->supervisor, "\"generation\":2", 2);
+		log_wait_count(s->supervisor, "\"generation\":2", 2, INSTALLATION_WAIT_MS);
 		wait_for_workers(s, 2, after);
 		cr_expect_eq(memcmp(before, after, 2 * sizeof before[0]), 0, "%s: the old workers serve on", modes[i]);
 	}
@@ -414,7 +416,7 @@ Test(upgrade, workers_that_do_not_start_bring_the_old_program_back)
 
 	/* The old program's workers are followed by its own, whatever lies at their path now. */
 	(void)kill(before[0], SIGKILL);
-	process_wait_errors(s->supervisor, "\"msg\":\"worker ready\"", 3);
+	log_wait_count(s->supervisor, "\"msg\":\"worker ready\"", 3, INSTALLATION_WAIT_MS);
 	wait_for_workers(s, 2, after);
 	for (int i = 0; i < 2; i++)
 		cr_expect_eq(installation_of(after[i]), worker_program);

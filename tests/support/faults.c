@@ -5,7 +5,6 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,17 +82,6 @@ const char *switches_file(void)
 
 /* ---- log ------------------------------------------------------------------------------------------------------- */
 
-int log_count(const struct process *p, const char *part)
-{
-	char *all = process_errors(p), *rest = all, *line;
-	int count = 0;
-
-	while ((line = strsep(&rest, "\n")) != NULL)
-		count += rest != NULL && strstr(line, part) != NULL;
-	free(all);
-	return count;
-}
-
 int log_count_both(const struct process *p, const char *part, const char *other)
 {
 	char *all = process_errors(p), *rest = all, *line;
@@ -103,6 +91,11 @@ int log_count_both(const struct process *p, const char *part, const char *other)
 		count += rest != NULL && strstr(line, part) != NULL && strstr(line, other) != NULL;
 	free(all);
 	return count;
+}
+
+int log_count(const struct process *p, const char *part)
+{
+	return log_count_both(p, part, "");
 }
 
 #define LOG_TOLD_BYTES 6000
@@ -334,33 +327,6 @@ int64_t cpu_ms(pid_t pid)
 	if (end == NULL || sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
 		return 0;
 	return (int64_t)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
-}
-
-static bool is_frozen(void *arg)
-{
-	char line[512];
-	const char *end;
-
-	(void)read_proc(*(const pid_t *)arg, "stat", line, sizeof line);
-	end = strrchr(line, ')');
-	return end != NULL && end[1] == ' ' && end[2] == 'T';
-}
-
-static bool is_thawed(void *arg)
-{
-	return !is_frozen(arg);
-}
-
-void process_freeze(pid_t pid)
-{
-	cr_assert_eq(kill(pid, SIGSTOP), 0);
-	wait_until(is_frozen, &pid, "the process is stopped", 60000);
-}
-
-void process_thaw(pid_t pid)
-{
-	cr_assert_eq(kill(pid, SIGCONT), 0);
-	wait_until(is_thawed, &pid, "the process goes on", 60000);
 }
 
 int processes_marked(const char *mark, pid_t *pids, int max)

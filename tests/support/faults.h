@@ -17,12 +17,13 @@ struct switches *switches_open(void);
 const char *switches_preload(void);
 const char *switches_file(void);
 
-/* Lines of a program's standard error with `part` in them. */
+/* Whole lines of a program's standard error with `part` in them. */
 int log_count(const struct process *p, const char *part);
-/* wait_until, with the end of the service's log in the failure. */
-void server_wait(struct server *s, bool (*condition)(void *arg), void *arg, const char *what, int timeout_ms);
+int log_count_both(const struct process *p, const char *part, const char *other); /* with both */
 /* Waits until there are `count` of them. */
 void log_wait_count(const struct process *p, const char *part, int count, int timeout_ms);
+/* wait_until, with the end of the service's log in the failure. */
+void server_wait(struct server *s, bool (*condition)(void *arg), void *arg, const char *what, int timeout_ms);
 
 /* The pool's shared memory, mapped from a worker's descriptor. Unmap with board_close. */
 struct scoreboard *board_open(struct server *s);
@@ -36,12 +37,6 @@ unsigned long port_listener(int port);
 void workers_wait(struct server *s, pid_t old, int count, int timeout_ms);
 /* Waits until none of these takes connections any more: it drains, or is gone. That others were put in their place is no sign of it. */
 void workers_wait_leaving(struct server *s, const pid_t *workers, int count);
-/* SIGSTOP or SIGCONT, and waits until it is so: from then on the process does nothing at all, or goes on. */
-void process_freeze(pid_t pid);
-void process_thaw(pid_t pid);
-/* Lines of a program's standard error with both parts in them. */
-int log_count_both(const struct process *p, const char *part, const char *other);
-
 /* Waits until workers hold `count` connections of clients that are not idle: accepted, so that whatever follows finds them there. */
 void connections_wait(struct server *s, uint32_t count, int timeout_ms);
 

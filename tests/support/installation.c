@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "shared/must.h"
+#include "tests/support/faults.h"
 
 /* ---- programs -------------------------------------------------------------------------------------------------- */
 
@@ -116,34 +117,6 @@ static char *whole_errors(const struct process *p)
 	return all;
 }
 
-int process_count_errors(const struct process *p, const char *part)
-{
-	char *all = whole_errors(p);
-	int count = 0;
-
-	for (const char *at = all; (at = strstr(at, part)) != NULL; at += strlen(part))
-		count++;
-	free(all);
-	return count;
-}
-
-void process_wait_errors(const struct process *p, const char *part, int count)
-{
-	int64_t deadline = now_ms() + INSTALLATION_WAIT_MS;
-	int found;
-
-	while ((found = process_count_errors(p, part)) < count) {
-		if (now_ms() > deadline) {
-			char *errors = process_errors(p);
-
-			cr_assert(false, "%d of %d lines with %s; it said:\n%.12000s", found, count, part, errors);
-			free(errors);
-			return;
-		}
-		pause_ms(5);
-	}
-}
-
 int installation_ctl(struct server *s, const char *const arguments[], char **out, char **err)
 {
 	const char *argv[16] = { installation_built("renovationctl"), "-s", s->control };
@@ -158,12 +131,12 @@ int installation_ctl(struct server *s, const char *const arguments[], char **out
 struct json_object *installation_upgrade(struct server *s)
 {
 	static const char end[] = "\"event\":\"upgrade\",\"result\":";
-	int before = process_count_errors(s->supervisor, end);
+	int before = log_count(s->supervisor, end);
 	struct json_object *line;
 	char *all, *at = NULL;
 
 	process_signal(s->supervisor, SIGUSR2);
-	process_wait_errors(s->supervisor, end, before + 1);
+	log_wait_count(s->supervisor, end, before + 1, INSTALLATION_WAIT_MS);
 	all = whole_errors(s->supervisor);
 	for (char *next = all; (next = strstr(next, end)) != NULL; next++)
 		at = next;

@@ -27,8 +27,4 @@ int installation_ctl(struct server *s, const char *const arguments[], char **out
 /* SIGUSR2, and what the log says of its end: the line as JSON; put it. */
 struct json_object *installation_upgrade(struct server *s);
 
-/* Lines of its standard error with these words; and the wait for as many. */
-int process_count_errors(const struct process *p, const char *part);
-void process_wait_errors(const struct process *p, const char *part, int count);
-
 #endif

@@ -365,7 +365,15 @@ bool pid_is_alive(pid_t pid)
 	return read_stat(pid, name, &state, &parent) && state != 'Z';
 }
 
-static bool is_stopped(void *arg)
+bool pids_are_gone(const pid_t *pids, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (pid_is_alive(pids[i]))
+			return false;
+	return true;
+}
+
+static bool is_frozen(void *arg)
 {
 	char name[64], state = '?';
 	pid_t parent;
@@ -373,10 +381,21 @@ static bool is_stopped(void *arg)
 	return read_stat(*(const pid_t *)arg, name, &state, &parent) && state == 'T';
 }
 
-void pid_stop(pid_t pid)
+static bool is_thawed(void *arg)
+{
+	return !is_frozen(arg);
+}
+
+void pid_freeze(pid_t pid)
 {
 	cr_assert_eq(kill(pid, SIGSTOP), 0, "process %d: %s", (int)pid, strerror(errno));
-	wait_until(is_stopped, &pid, "the process stands still", 30000);
+	wait_until(is_frozen, &pid, "the process stands still", 60000);
+}
+
+void pid_thaw(pid_t pid)
+{
+	cr_assert_eq(kill(pid, SIGCONT), 0, "process %d: %s", (int)pid, strerror(errno));
+	wait_until(is_thawed, &pid, "the process goes on", 60000);
 }
 
 /* Lowest port that the kernel gives to clients; one below it stays free of them, also between the end of a server and its next start. */

@@ -42,7 +42,10 @@ int process_run(const char *const argv[], const char *const environment[], char 
 /* Process ids of the direct children of `parent` whose program is called `name`; returns the count. */
 int process_children(pid_t parent, const char *name, pid_t *pids, int max);
 bool pid_is_alive(pid_t pid); /* zombies count as dead */
-void pid_stop(pid_t pid);     /* SIGSTOP, and waits until it stands still; SIGCONT lets it go on */
+bool pids_are_gone(const pid_t *pids, int count);
+/* SIGSTOP or SIGCONT, and waits until it is so: from then on the process does nothing at all, or goes on. */
+void pid_freeze(pid_t pid);
+void pid_thaw(pid_t pid);
 
 /* Waits until `condition(arg)` holds; fails the test with `what` after `timeout_ms`. Looks every few milliseconds. */
 void wait_until(bool (*condition)(void *arg), void *arg, const char *what, int timeout_ms);

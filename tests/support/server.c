@@ -131,10 +131,7 @@ static bool all_gone(void *arg)
 {
 	const struct worker_list *workers = arg;
 
-	for (int i = 0; i < workers->count; i++)
-		if (pid_is_alive(workers->pids[i]))
-			return false;
-	return true;
+	return pids_are_gone(workers->pids, workers->count);
 }
 
 void server_end(struct server **server)
